@@ -1,0 +1,220 @@
+//! What two models share: one method per file, each with its card and its null.
+//!
+//! A method measures; it neither decides nor reads files. Methods of one [`Card::family`] read the
+//! same data and are never multiplied.
+
+use serde::Serialize;
+
+use crate::model::Model;
+use crate::record::{Activations, Recording, WeightProfile};
+
+/// One way of comparing two models.
+pub trait Evidence: Sync {
+    /// What it is.
+    fn card(&self) -> &'static Card;
+
+    /// Measures `pair`.
+    ///
+    /// # Errors
+    /// Only for data that cannot be read; what does not apply is [`Outcome::NotApplicable`].
+    fn assess(&self, pair: &Pair<'_>) -> Result<Outcome, Error>;
+}
+
+/// A method's card; `kinprobe methods` prints it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Card {
+    /// `family.method`, unique and stable (`weight.row_matching`).
+    pub id: &'static str,
+    /// Raised when the statistic changes; calibration is bound to it.
+    pub version: u32,
+    /// Methods of one family read the same data (`weight.index`, `weight.profile`, `behaviour`, …).
+    pub family: &'static str,
+    /// Full published name of the measure.
+    pub title: &'static str,
+    /// What the number is, with its formula in words.
+    pub measures: &'static str,
+    /// What it is held against.
+    pub null: &'static str,
+    /// Innocent or deliberate causes that mislead it.
+    pub fooled_by: &'static str,
+    /// Time and memory.
+    pub cost: &'static str,
+    /// Where it comes from.
+    pub reference: &'static str,
+    /// What must have been recorded.
+    pub needs: Needs,
+}
+
+/// What a method reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Needs {
+    /// Config files only.
+    Config,
+    /// Tokenizers.
+    Tokenizer,
+    /// Weights.
+    Weights,
+    /// Recorded activations.
+    Activations,
+    /// Recorded answers.
+    Answers,
+}
+
+/// One model with all that was recorded of it.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// The model.
+    pub model: &'a Model,
+    /// Its weight pass.
+    pub profile: Option<&'a WeightProfile>,
+    /// Its answers, one recording per suite, in suite order.
+    pub recordings: &'a [Recording],
+    /// Its activations.
+    pub activations: Option<&'a Activations>,
+    /// Why answers or activations are missing, in words.
+    pub missing: Option<&'a str>,
+}
+
+/// The two models, and the independent ones that the numbers are held against.
+pub struct Pair<'a> {
+    /// The first model.
+    pub reference: Subject<'a>,
+    /// The second model.
+    pub suspect: Subject<'a>,
+    /// Models of independent pre-training runs (one per run), none of the pair's own runs.
+    pub population: &'a [Subject<'a>],
+    /// A pair known to be related, as positive control.
+    pub derived: Option<(Subject<'a>, Subject<'a>)>,
+    /// Seeds every random choice.
+    pub seed: u64,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// A number.
+    Measured(Box<Finding>),
+    /// No number, and why.
+    NotApplicable(String),
+}
+
+/// A measurement with its null.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Finding {
+    /// The value.
+    pub statistic: f64,
+    /// Sample size of the statistic (items, units, tensors).
+    pub n: u64,
+    /// What it is held against and where it falls, in words: which population or permutation, how many.
+    pub null: String,
+    /// Base-10 logarithm of the p-value where a valid one exists.
+    pub log10_p: Option<f64>,
+    /// Interval of the statistic, where there is one.
+    pub interval: Option<Interval>,
+    /// One or two sentences for the reader.
+    pub explanation: String,
+    /// What limits this number.
+    pub caveats: Vec<String>,
+    /// The same statistic on pairs whose relation is known.
+    pub controls: Vec<Control>,
+    /// Pictures of it.
+    pub figures: Vec<Figure>,
+    /// Detail rows.
+    pub table: Option<Table>,
+}
+
+/// A confidence interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Interval {
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// For instance 0.95.
+    pub level: f64,
+}
+
+/// The statistic of a known pair.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Control {
+    /// `a vs b`.
+    pub pair: String,
+    /// What is known of it.
+    pub relation: Known,
+    /// The value.
+    pub statistic: f64,
+}
+
+/// Ground truth of a control.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Known {
+    /// Different pre-training runs.
+    Independent,
+    /// One made from the other.
+    Derived,
+}
+
+/// A picture as data.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Figure {
+    /// Two curves over layers with a null band.
+    Curves {
+        /// What the y axis is.
+        title: String,
+        /// One value per layer of the reference.
+        reference: Vec<f64>,
+        /// One value per layer of the suspect.
+        suspect: Vec<f64>,
+        /// Lowest and highest of the population at equal steps of relative depth; empty without one.
+        band: Vec<(f64, f64)>,
+        /// Models in the band.
+        band_models: usize,
+    },
+    /// A matrix of values in `[0, 1]`, layer by layer.
+    Heatmap {
+        /// What a cell is.
+        title: String,
+        /// Rows (reference layers).
+        rows: usize,
+        /// Columns (suspect layers).
+        columns: usize,
+        /// Row-major.
+        values: Vec<f64>,
+    },
+    /// Counts of items both models answered.
+    Overlap {
+        /// Suite id.
+        title: String,
+        /// Both right.
+        both_right: u64,
+        /// Only the reference wrong.
+        reference_wrong: u64,
+        /// Only the suspect wrong.
+        suspect_wrong: u64,
+        /// Both wrong, different answers.
+        both_wrong_differently: u64,
+        /// Both wrong, same answer.
+        both_wrong_alike: u64,
+    },
+}
+
+/// Detail rows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Table {
+    /// Column heads.
+    pub columns: Vec<String>,
+    /// Cells.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// Data that could not be read while measuring.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The model's tensors could not be read.
+    #[error(transparent)]
+    Model(#[from] crate::model::Error),
+}

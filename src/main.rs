@@ -1,0 +1,3 @@
+//! The `kinprobe` program.
+
+fn main() {}

@@ -1,0 +1,31 @@
+//! The canonical view of a model: config, tokenizer, tensors addressed by role, and one decoder.
+
+pub mod role;
+pub mod site;
+pub mod spec;
+
+pub use role::{Expert, Param, Part, Role};
+pub use site::{Site, Tap};
+pub use spec::DecoderSpec;
+
+use crate::source::Artefacts;
+
+/// One opened model.
+///
+/// Weights are memory-mapped and decoded on demand; nothing is held in memory but headers.
+#[derive(Debug)]
+pub struct Model {
+    /// Name in reports.
+    pub label: String,
+    /// Its files.
+    pub artefacts: Artefacts,
+}
+
+/// What can go wrong between files and a model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The files could not be found or read.
+    #[error(transparent)]
+    Source(#[from] crate::source::Error),
+}

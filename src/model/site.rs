@@ -1,0 +1,190 @@
+//! Named places inside a forward pass, and what looks at them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use candle_core::Tensor;
+
+/// A place in the forward pass, written as TransformerLens writes it.
+///
+/// Shapes are those of TransformerLens: `batch` and `pos` first, then the width named below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Site {
+    /// `hook_embed`: `[batch, pos, hidden_size]`.
+    Embed,
+    /// `blocks.{i}.hook_resid_pre`: `[batch, pos, hidden_size]`.
+    ResidPre(usize),
+    /// `blocks.{i}.attn.hook_q`: before rotary embedding, after any query norm,
+    /// `[batch, pos, num_attention_heads, head_dim]`.
+    Query(usize),
+    /// `blocks.{i}.attn.hook_k`: `[batch, pos, num_key_value_heads, head_dim]`.
+    Key(usize),
+    /// `blocks.{i}.attn.hook_v`: `[batch, pos, num_key_value_heads, head_dim]`.
+    Value(usize),
+    /// `blocks.{i}.attn.hook_pattern`: `[batch, num_attention_heads, query_pos, key_pos]`.
+    Pattern(usize),
+    /// `blocks.{i}.attn.hook_z`: `[batch, pos, num_attention_heads, head_dim]`.
+    Z(usize),
+    /// `blocks.{i}.hook_resid_mid`: `[batch, pos, hidden_size]`.
+    ResidMid(usize),
+    /// `blocks.{i}.mlp.hook_pre`: gate projection (the only one of an ungated MLP), before the
+    /// activation function, `[batch, pos, intermediate_size]`.
+    MlpPre(usize),
+    /// `blocks.{i}.mlp.hook_pre_linear`: up projection of a gated MLP.
+    MlpPreLinear(usize),
+    /// `blocks.{i}.mlp.hook_post`: what the down projection reads.
+    MlpPost(usize),
+    /// `blocks.{i}.mlp.hook_router_logits`: `[batch, pos, num_experts]`, before the softmax.
+    RouterLogits(usize),
+    /// `blocks.{i}.hook_resid_post`: `[batch, pos, hidden_size]`.
+    ResidPost(usize),
+    /// `ln_final.hook_normalized`: `[batch, pos, hidden_size]`, gain applied.
+    FinalNorm,
+    /// `logits`: `[batch, pos, vocab_size]`.
+    Logits,
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embed => f.write_str("hook_embed"),
+            Self::FinalNorm => f.write_str("ln_final.hook_normalized"),
+            Self::Logits => f.write_str("logits"),
+            block => {
+                let (layer, name) = block.in_block();
+                write!(f, "blocks.{layer}.{name}")
+            }
+        }
+    }
+}
+
+/// A per-block site's constructor beside its TransformerLens name.
+type BlockSite = (fn(usize) -> Site, &'static str);
+
+const BLOCK_SITES: &[BlockSite] = &[
+    (Site::ResidPre, "hook_resid_pre"),
+    (Site::Query, "attn.hook_q"),
+    (Site::Key, "attn.hook_k"),
+    (Site::Value, "attn.hook_v"),
+    (Site::Pattern, "attn.hook_pattern"),
+    (Site::Z, "attn.hook_z"),
+    (Site::ResidMid, "hook_resid_mid"),
+    (Site::MlpPre, "mlp.hook_pre"),
+    (Site::MlpPreLinear, "mlp.hook_pre_linear"),
+    (Site::MlpPost, "mlp.hook_post"),
+    (Site::RouterLogits, "mlp.hook_router_logits"),
+    (Site::ResidPost, "hook_resid_post"),
+];
+
+impl Site {
+    /// Every site of a model of `layers` blocks, in the order a forward pass reaches them.
+    pub fn all(layers: usize) -> Vec<Self> {
+        let blocks =
+            (0..layers).flat_map(|layer| BLOCK_SITES.iter().map(move |(make, _)| make(layer)));
+        std::iter::once(Self::Embed)
+            .chain(blocks)
+            .chain([Self::FinalNorm, Self::Logits])
+            .collect()
+    }
+
+    fn in_block(self) -> (usize, &'static str) {
+        let layer = match self {
+            Self::ResidPre(l)
+            | Self::Query(l)
+            | Self::Key(l)
+            | Self::Value(l)
+            | Self::Pattern(l)
+            | Self::Z(l)
+            | Self::ResidMid(l)
+            | Self::MlpPre(l)
+            | Self::MlpPreLinear(l)
+            | Self::MlpPost(l)
+            | Self::RouterLogits(l)
+            | Self::ResidPost(l) => l,
+            Self::Embed | Self::FinalNorm | Self::Logits => 0,
+        };
+        let name = BLOCK_SITES
+            .iter()
+            .find(|(make, _)| make(layer) == self)
+            .map_or("", |(_, name)| name);
+        (layer, name)
+    }
+}
+
+/// A site name that no forward pass has.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no site is called `{given}`: sites are `hook_embed`, `blocks.<i>.hook_resid_post`, … (`kinprobe probe --help` lists them)"
+)]
+pub struct UnknownSite {
+    /// As typed.
+    pub given: String,
+}
+
+impl FromStr for Site {
+    type Err = UnknownSite;
+
+    fn from_str(given: &str) -> Result<Self, UnknownSite> {
+        let unknown = || UnknownSite {
+            given: given.to_owned(),
+        };
+        match given {
+            "hook_embed" => return Ok(Self::Embed),
+            "ln_final.hook_normalized" => return Ok(Self::FinalNorm),
+            "logits" => return Ok(Self::Logits),
+            _ => {}
+        }
+        let rest = given.strip_prefix("blocks.").ok_or_else(unknown)?;
+        let (layer, name) = rest.split_once('.').ok_or_else(unknown)?;
+        let layer: usize = layer.parse().map_err(|_| unknown())?;
+        BLOCK_SITES
+            .iter()
+            .find(|(_, known)| *known == name)
+            .map(|(make, _)| make(layer))
+            .ok_or_else(unknown)
+    }
+}
+
+/// Something that looks at a forward pass. What nobody wants is never materialised.
+pub trait Tap {
+    /// Whether [`Tap::visit`] should be called at `site`.
+    fn wants(&self, site: Site) -> bool;
+
+    /// Sees the value at `site`.
+    ///
+    /// # Errors
+    /// Whatever candle reports while the tap reads the tensor.
+    fn visit(&mut self, site: Site, value: &Tensor) -> candle_core::Result<()>;
+}
+
+/// Looks at nothing.
+impl Tap for () {
+    fn wants(&self, _: Site) -> bool {
+        false
+    }
+
+    fn visit(&mut self, _: Site, _: &Tensor) -> candle_core::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Site;
+
+    #[test]
+    fn names_round_trip() {
+        for site in Site::all(12) {
+            assert_eq!(site.to_string().parse::<Site>().expect("own name"), site);
+        }
+        for wrong in [
+            "blocks.x.hook_resid_post",
+            "blocks.1",
+            "hook",
+            "blocks.1.mlp",
+            "",
+        ] {
+            assert!(wrong.parse::<Site>().is_err(), "{wrong}");
+        }
+    }
+}

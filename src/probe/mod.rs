@@ -1,0 +1,64 @@
+//! Probe suites: what is asked of a model, as data.
+//!
+//! A suite is one YAML file under `probes/` and one JSONL or CSV dataset under `datasets/`. Nothing in
+//! either is executed; a prompt is made by replacing `{{field}}` with the row's text.
+
+/// A validated suite: every prompt rendered, every id unique.
+#[derive(Debug, Clone)]
+pub struct Suite {
+    /// `kebab-case`, unique among suites.
+    pub id: String,
+    /// Raised when items or scoring change; recordings of different versions are not compared.
+    pub version: u32,
+    /// One line.
+    pub description: String,
+    /// SPDX expression.
+    pub license: String,
+    /// What is read off the model.
+    pub readout: Readout,
+    /// How an answer is scored.
+    pub score: Score,
+    /// In dataset order.
+    pub items: Vec<Item>,
+    /// Hash of everything above that a model's answers depend on (lower-case hex).
+    pub sha256: String,
+}
+
+/// One question.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// Unique within the suite.
+    pub id: String,
+    /// Rendered prompt.
+    pub prompt: String,
+    /// Accepted answers; for [`Score::Prefix`] the true continuation; for [`Score::Fields`] one JSON
+    /// object. Empty when there is no truth.
+    pub targets: Vec<String>,
+    /// Language, domain or the like: for breakdowns.
+    pub tags: Vec<String>,
+}
+
+/// What is read off the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readout {
+    /// The most probable next token after the prompt, with its runners-up.
+    NextToken,
+    /// Greedy continuation.
+    Generate {
+        /// Most tokens.
+        max_tokens: usize,
+        /// Strings that end it (not part of the answer).
+        stop: Vec<String>,
+    },
+}
+
+/// How an answer is scored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Score {
+    /// Equal to an accepted answer after trimming, case folding and dropping final punctuation.
+    Exact,
+    /// A non-empty start of the true continuation.
+    Prefix,
+    /// First JSON object of the answer, compared field by field; right when all listed fields agree.
+    Fields(Vec<String>),
+}

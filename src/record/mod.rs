@@ -1,0 +1,142 @@
+//! What one model did, or is: facts about a single model from which evidence is later drawn.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Role;
+
+/// Schema tag of a recording's lines.
+pub const RECORDING_SCHEMA: &str = "kinprobe/recording/v1";
+
+/// First line of a recording: what the answers belong to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// [`RECORDING_SCHEMA`].
+    pub schema: String,
+    /// `sha256:…` over model digest, suite hash, decoding and engine: the identity of the recording.
+    pub key: String,
+    /// `sha256:…` of the model's files.
+    pub model_digest: String,
+    /// Suite id.
+    pub suite: String,
+    /// Suite version.
+    pub suite_version: u32,
+    /// Suite hash.
+    pub suite_sha256: String,
+    /// Readout and its parameters, in words.
+    pub decoding: String,
+    /// Program version and numeric type.
+    pub engine: String,
+}
+
+/// One answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Item id.
+    pub item: String,
+    /// Hash of the rendered prompt.
+    pub prompt_sha256: String,
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// What the model said, as it came.
+    pub answer: String,
+    /// Token ids of the answer.
+    pub tokens: Vec<u32>,
+    /// Most probable first tokens of the answer, best first.
+    pub top: Vec<Candidate>,
+    /// Whether it is right; `None` where there is no truth.
+    pub correct: Option<bool>,
+    /// Field by field, for structured answers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: BTreeMap<String, FieldOutcome>,
+    /// Why there is no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// One candidate for the first token of an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Id.
+    pub token: u32,
+    /// Its text.
+    pub text: String,
+    /// Natural logarithm of its probability.
+    pub logprob: f64,
+}
+
+/// One field of a structured answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldOutcome {
+    /// The value given, as compact JSON; `None` when the field is missing.
+    pub given: Option<String>,
+    /// Whether it equals the target's.
+    pub correct: bool,
+}
+
+/// All answers of one model to one suite, in suite order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recording {
+    /// What they belong to.
+    pub header: Header,
+    /// One per item.
+    pub records: Vec<Record>,
+}
+
+/// Activations of one model: per site one row per item, at the last token of the prompt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Activations {
+    /// Suite whose prompts were read.
+    pub suite: String,
+    /// Item ids, in row order.
+    pub items: Vec<String>,
+    /// `blocks.{i}.hook_resid_post` for every block, in order.
+    pub sites: Vec<SiteActivations>,
+}
+
+/// Activations at one site.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SiteActivations {
+    /// TransformerLens name.
+    pub site: String,
+    /// Columns.
+    pub width: usize,
+    /// Row-major `[items, width]`.
+    pub values: Vec<f32>,
+}
+
+/// One streamed pass over a model's weights.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WeightProfile {
+    /// Every stored tensor by its own name, in name order.
+    pub tensors: BTreeMap<String, TensorFacts>,
+    /// Exact moments of every bound role.
+    pub roles: BTreeMap<Role, Moments>,
+}
+
+/// A stored tensor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TensorFacts {
+    /// Storage type (`BF16`, `Q4_1`, …).
+    pub dtype: String,
+    /// As stored.
+    pub shape: Vec<usize>,
+    /// Hash of the stored bytes, lower-case hex.
+    pub sha256: String,
+}
+
+/// First two moments and range, accumulated in f64.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Moments {
+    /// Elements.
+    pub count: u64,
+    /// Mean.
+    pub mean: f64,
+    /// Population standard deviation.
+    pub std: f64,
+    /// Smallest.
+    pub min: f64,
+    /// Largest.
+    pub max: f64,
+}
