@@ -78,6 +78,12 @@ pub struct EvidenceRow {
     pub version: u32,
     /// Full name.
     pub title: String,
+    /// What the number is ([`crate::evidence::Card::measures`]).
+    pub measures: String,
+    /// What misleads it ([`crate::evidence::Card::fooled_by`]).
+    pub fooled_by: String,
+    /// Where it comes from ([`crate::evidence::Card::reference`]).
+    pub reference: String,
     /// `measured`, `not_applicable` or `failed`.
     pub status: &'static str,
     /// Why there is no number.
@@ -153,4 +159,6 @@ pub struct AnswerRow {
     pub reference_correct: Option<bool>,
     /// Whether the suspect is right.
     pub suspect_correct: Option<bool>,
+    /// Whether the two answers count as the same under the suite's scoring.
+    pub alike: bool,
 }
