@@ -1,1 +1,4 @@
-//! Tests.
+//! Integration tests: one binary, one module per stage.
+#![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
+
+mod sources;

@@ -4,12 +4,51 @@
 //! with its size and sha256, and the revision where there is one. Nothing here knows what a tensor is.
 
 mod error;
+mod folder;
+mod index;
+mod local;
+mod options;
+mod pin;
+mod progress;
 mod reference;
+mod root;
+mod zoo;
 
 pub use error::Error;
-pub use reference::{Locator, ModelRef};
+pub use options::HubOptions;
+pub use options::OpenOptions;
+pub use options::Secret;
+pub use progress::Progress;
+pub use progress::ProgressTask;
+pub use progress::Silent;
+pub use reference::Locator;
+pub use reference::ModelRef;
+pub use root::data_root;
+pub use zoo::ZooMember;
+pub use zoo::zoo_members;
 
 use std::path::PathBuf;
+
+use sha2::Digest;
+use sha2::Sha256;
+
+/// Finds a model's files and pins each by size and sha256.
+///
+/// # Errors
+/// One line that names the file or reference, the reason and the way out; see [`Error`].
+pub fn open(reference: &ModelRef, options: &OpenOptions) -> Result<Artefacts, Error> {
+    let spelling = reference.locator.to_string();
+    let progress = options.progress();
+    match &reference.locator {
+        Locator::Local(path) => local::open(path, spelling, progress),
+        Locator::Gguf(path) => local::open_gguf(path, spelling, progress),
+        Locator::Zoo(name) => zoo::open(name, options.data_root.as_deref(), spelling, progress),
+        Locator::Hub { repo, .. } => Err(Error::Hub {
+            repo: repo.clone(),
+            reason: "not available yet".to_owned(),
+        }),
+    }
+}
 
 /// One file that was read, pinned.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -53,4 +92,37 @@ pub struct Artefacts {
     pub others: Vec<Artefact>,
     /// Pre-training run, where the source knows it (`zoo:` members); models of one run are kin.
     pub run: Option<String>,
+}
+
+impl Artefacts {
+    /// Every file that was read: weights, config, tokenizer, others.
+    pub fn files(&self) -> impl Iterator<Item = &Artefact> {
+        self.weights
+            .iter()
+            .chain(&self.config)
+            .chain(&self.tokenizer)
+            .chain(&self.others)
+    }
+
+    /// `sha256:…` over kind, size and sha256 of weights, config and tokenizer.
+    ///
+    /// Names, places and the other files do not enter, so that the same model has the same digest
+    /// as a folder, from the hub and under other file names.
+    pub fn digest(&self) -> String {
+        let kinds = [
+            ("weights", self.weights.as_slice()),
+            ("config", self.config.as_slice()),
+            ("tokenizer", self.tokenizer.as_slice()),
+        ];
+        let mut lines: Vec<String> = kinds
+            .iter()
+            .flat_map(|(kind, files)| {
+                files
+                    .iter()
+                    .map(move |file| format!("{kind} {} {}\n", file.size, file.sha256))
+            })
+            .collect();
+        lines.sort();
+        format!("sha256:{}", pin::hex(&Sha256::digest(lines.concat())))
+    }
 }

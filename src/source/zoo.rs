@@ -1,0 +1,92 @@
+//! Members of the shipped zoo, by name.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::Artefacts;
+use super::Error;
+use super::Progress;
+use super::index::read_capped;
+use super::local;
+use super::reference::is_plain_name;
+use super::root::data_root;
+use crate::text::ModelText;
+
+const SCHEMA: &str = "kinprobe/zoo/v1";
+const MAX_BYTES: u64 = 16 << 20;
+
+/// What the zoo's list says about one member, as far as opening it goes.
+///
+/// The list may say more; what is not named here is left to whoever reads it for that.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ZooMember {
+    /// Name after `zoo:`, and of its folder.
+    pub name: String,
+    /// Pre-training run; members of one run are kin.
+    pub run: Option<String>,
+    /// The member it was made from.
+    pub parent: Option<String>,
+    /// How it was made from its parent.
+    pub relation: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ZooList {
+    schema: String,
+    members: Vec<ZooMember>,
+}
+
+/// The members of the zoo under a data root, in the order of the list.
+///
+/// # Errors
+/// [`Error::Io`] and [`Error::ZooList`] for a list that is absent, malformed or ambiguous.
+pub fn zoo_members(data_root: &Path) -> Result<Vec<ZooMember>, Error> {
+    let path = data_root.join("datasets/zoo/zoo.json");
+    let refuse = |reason: String| Error::ZooList {
+        path: path.clone(),
+        reason,
+    };
+    let list: ZooList = serde_json::from_slice(&read_capped(&path, MAX_BYTES)?)
+        .map_err(|e| refuse(format!("not a list of zoo members ({e}); restore it")))?;
+    if list.schema != SCHEMA {
+        return Err(refuse(format!(
+            "schema {} is not {SCHEMA}; use the data that came with this program",
+            ModelText::new(&list.schema).clipped(60)
+        )));
+    }
+    let mut seen = BTreeSet::new();
+    for member in &list.members {
+        if !is_plain_name(&member.name) || !seen.insert(&member.name) {
+            return Err(refuse(format!(
+                "member name {} is malformed or occurs twice; restore the list",
+                ModelText::new(&member.name).clipped(60)
+            )));
+        }
+    }
+    Ok(list.members)
+}
+
+pub(super) fn open(
+    name: &str,
+    explicit_root: Option<&Path>,
+    reference: String,
+    progress: &dyn Progress,
+) -> Result<Artefacts, Error> {
+    let root = data_root(explicit_root)?;
+    let members = zoo_members(&root)?;
+    let Some(member) = members.iter().find(|member| member.name == name) else {
+        let known: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+        return Err(Error::UnknownMember {
+            name: name.to_owned(),
+            known: known.join(", "),
+        });
+    };
+    let folder = root.join("datasets/zoo").join(name);
+    let artefacts = local::open(&folder, reference, progress)?;
+    Ok(Artefacts {
+        run: member.run.clone(),
+        ..artefacts
+    })
+}
