@@ -130,7 +130,7 @@ impl Secret {
         (!text.is_empty()).then(|| Secret(text.to_owned()))
     }
 
-    #[cfg(any(test, feature = "hub"))]
+    #[cfg(test)]
     pub(super) fn expose(&self) -> &str {
         &self.0
     }

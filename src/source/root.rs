@@ -19,7 +19,7 @@ pub fn data_root(explicit: Option<&Path>) -> Result<PathBuf, Error> {
         .or_else(|| std::env::var_os("KINPROBE_DATA").map(PathBuf::from))
         .filter(|path| !path.as_os_str().is_empty());
     if let Some(named) = named {
-        return first_of(vec![named]);
+        return first_of(&[named]);
     }
     let mut places = Vec::new();
     if let Ok(cwd) = std::env::current_dir() {
@@ -32,14 +32,14 @@ pub fn data_root(explicit: Option<&Path>) -> Result<PathBuf, Error> {
         places.push(folder.join("../share/kinprobe"));
     }
     places.push(PathBuf::from(env!("CARGO_MANIFEST_DIR")));
-    first_of(places)
+    first_of(&places)
 }
 
-fn first_of(places: Vec<PathBuf>) -> Result<PathBuf, Error> {
+fn first_of(places: &[PathBuf]) -> Result<PathBuf, Error> {
     match places.iter().find(|place| is_data_root(place)) {
         Some(found) => Ok(found.clone()),
         None => Err(Error::DataRoot {
-            tried: described(&places),
+            tried: described(places),
         }),
     }
 }
