@@ -3,10 +3,66 @@
 //! A method measures; it neither decides nor reads files. Methods of one [`Card::family`] read the
 //! same data and are never multiplied.
 
+mod activation;
+mod behaviour;
+mod config;
+mod tokenizer;
+mod weight;
+
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::model::Model;
 use crate::record::{Activations, Recording, WeightProfile};
+
+/// Areas in the order of a report: what decides first, what only describes last.
+static AREAS: &[&[&dyn Evidence]] = &[
+    weight::METHODS,
+    activation::METHODS,
+    behaviour::METHODS,
+    tokenizer::METHODS,
+    config::METHODS,
+];
+
+/// Every method, in the order of a report.
+pub fn methods() -> impl Iterator<Item = &'static dyn Evidence> {
+    AREAS.iter().flat_map(|area| area.iter().copied())
+}
+
+/// What came of one method.
+#[derive(Debug, Clone)]
+pub struct Assessment {
+    /// The method.
+    pub card: &'static Card,
+    /// Its outcome, or why it failed, in one line.
+    pub outcome: Result<Outcome, String>,
+}
+
+impl Assessment {
+    /// The number, if there is one.
+    pub fn finding(&self) -> Option<&Finding> {
+        match &self.outcome {
+            Ok(Outcome::Measured(finding)) => Some(finding),
+            _ => None,
+        }
+    }
+}
+
+/// Measures `pair` by every method, in registry order; `started` hears of each before it runs.
+///
+/// A method that fails does not stop the others.
+pub fn assess_all(pair: &Pair<'_>, mut started: impl FnMut(&'static Card)) -> Vec<Assessment> {
+    methods()
+        .map(|method| {
+            started(method.card());
+            Assessment {
+                card: method.card(),
+                outcome: method.assess(pair).map_err(|error| error.to_string()),
+            }
+        })
+        .collect()
+}
 
 /// One way of comparing two models.
 pub trait Evidence: Sync {
@@ -43,6 +99,8 @@ pub struct Card {
     pub reference: &'static str,
     /// What must have been recorded.
     pub needs: Needs,
+    /// Whether exchanging reference and suspect leaves the statistic as it is.
+    pub symmetric: bool,
 }
 
 /// What a method reads.
@@ -112,6 +170,8 @@ pub struct Finding {
     pub log10_p: Option<f64>,
     /// Interval of the statistic, where there is one.
     pub interval: Option<Interval>,
+    /// Further numbers of this method by name; findings are made from them.
+    pub details: BTreeMap<&'static str, f64>,
     /// One or two sentences for the reader.
     pub explanation: String,
     /// What limits this number.

@@ -1,5 +1,11 @@
 //! Evidence -> findings, under the rules of evidence.
 
+mod calibration;
+mod judge;
+
+pub use calibration::{Calibration, Error};
+pub use judge::{judge, supports};
+
 use serde::Serialize;
 
 /// What may be said of a pair.

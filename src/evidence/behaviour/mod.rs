@@ -1,0 +1,4 @@
+//! behaviour.
+use super::Evidence;
+
+pub(super) static METHODS: &[&dyn Evidence] = &[];

@@ -1,0 +1,176 @@
+//! Thresholds, with where each comes from. They live in a data file, never in code.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Where the table lies below the data root.
+pub const PATH: &str = "datasets/calibration/verdict.json";
+
+/// Schema tag of the table.
+pub const SCHEMA: &str = "kinprobe/calibration/v1";
+
+/// Every number a conclusion depends on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Exact tests by method id.
+    pub exact: BTreeMap<String, ExactTest>,
+    /// When bit-identical tensors decide.
+    pub identical: Identical,
+    /// The weakest child that the exact test must find for kin to be excluded.
+    pub power: Power,
+    /// When vocabularies count as extended or overlapping.
+    pub tokenizer: TokenizerScale,
+    /// When construction plans count as similar.
+    pub architecture: ArchitectureScale,
+    /// Smallest panel that a behaviour conclusion may stand on.
+    pub panel: Panel,
+}
+
+/// An exact test's level.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExactTest {
+    /// Method version this was set for; another version is not judged by it.
+    pub version: u32,
+    /// The test decides when its `log10_p` is at or below this.
+    pub decides_at_log10_p: f64,
+    /// Origin of the number.
+    pub because: String,
+}
+
+/// When bit-identical tensors decide.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identical {
+    /// Method version this was set for.
+    pub version: u32,
+    /// Least share of the smaller model's non-trivial elements that are bit-identical.
+    pub decides_at_share: f64,
+    /// Origin of the number.
+    pub because: String,
+}
+
+/// The simulated child of the power statement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Power {
+    /// Noise added to each row, as a multiple of the row's own length.
+    pub noise: u32,
+    /// Origin of the number.
+    pub because: String,
+}
+
+/// Words for vocabularies.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenizerScale {
+    /// `extended` when at least this share of the smaller vocabulary keeps its ids in the larger.
+    pub extended_at: f64,
+    /// `overlapping` when the Jaccard index is at least this.
+    pub overlapping_at: f64,
+    /// Origin of the numbers.
+    pub because: String,
+}
+
+/// Words for construction plans.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArchitectureScale {
+    /// `similar` when at least this share of the plan's axes agree.
+    pub similar_at: f64,
+    /// Origin of the number.
+    pub because: String,
+}
+
+/// Smallest panel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Panel {
+    /// Independent models.
+    pub least_models: u32,
+    /// Origin of the number.
+    pub because: String,
+}
+
+/// What is wrong with the table.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// It cannot be read.
+    #[error("{}: {source}: name the folder that holds `datasets` with KINPROBE_DATA", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// It is not such a table.
+    #[error("{}: not a calibration table: {source}; restore the file that came with the program", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        source: serde_json::Error,
+    },
+    /// A number makes no sense.
+    #[error("{}: {reason}; restore the file that came with the program", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// Which, and why.
+        reason: String,
+    },
+}
+
+impl Calibration {
+    /// Reads `datasets/calibration/verdict.json` below `data_root`.
+    ///
+    /// # Errors
+    /// When the file is missing, does not parse, or holds a number outside its range.
+    pub fn load(data_root: &Path) -> Result<Self, Error> {
+        let path = data_root.join(PATH);
+        let bytes = std::fs::read(&path).map_err(|source| Error::Read {
+            path: path.clone(),
+            source,
+        })?;
+        let table: Self = serde_json::from_slice(&bytes).map_err(|source| Error::Parse {
+            path: path.clone(),
+            source,
+        })?;
+        match table.fault() {
+            None => Ok(table),
+            Some(reason) => Err(Error::Value { path, reason }),
+        }
+    }
+
+    fn fault(&self) -> Option<String> {
+        if self.schema != SCHEMA {
+            return Some(format!("the schema is not `{SCHEMA}`"));
+        }
+        let shares = [
+            (
+                "identical.decides_at_share",
+                self.identical.decides_at_share,
+            ),
+            ("tokenizer.extended_at", self.tokenizer.extended_at),
+            ("tokenizer.overlapping_at", self.tokenizer.overlapping_at),
+            ("architecture.similar_at", self.architecture.similar_at),
+        ];
+        for (name, share) in shares {
+            if !(share > 0.0 && share <= 1.0) {
+                return Some(format!(
+                    "`{name}` is {share}, not a share above 0 and up to 1"
+                ));
+            }
+        }
+        self.exact
+            .iter()
+            .find(|(_, test)| !(test.decides_at_log10_p < 0.0))
+            .map(|(id, _)| format!("`exact.{id}.decides_at_log10_p` is not below 0"))
+    }
+}
