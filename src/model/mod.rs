@@ -3,10 +3,14 @@
 pub mod role;
 pub mod site;
 pub mod spec;
+pub mod tensors;
+pub mod weights;
 
 pub use role::{Expert, Param, Part, Role};
 pub use site::{Site, Tap};
 pub use spec::DecoderSpec;
+pub use tensors::{TensorInfo, TensorStore};
+pub use weights::{Binding, View, Weights};
 
 use crate::source::Artefacts;
 
@@ -28,4 +32,7 @@ pub enum Error {
     /// The files could not be found or read.
     #[error(transparent)]
     Source(#[from] crate::source::Error),
+    /// Weight files that are not what they say.
+    #[error(transparent)]
+    Tensors(#[from] tensors::Error),
 }

@@ -1,0 +1,193 @@
+//! A view resolved against a stored tensor: checked once, then read by rows.
+
+use std::ops::Range;
+
+use super::view::{Binding, Step};
+use crate::model::tensors::{Error, TensorStore};
+
+/// Numbers read at a time where a transposed view walks over its whole tensor.
+const WALK_ELEMENTS: usize = 1 << 20;
+
+/// Where a role's numbers lie and what is done to them.
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    pub binding: Binding,
+    /// Rows and columns of the role.
+    pub shape: (usize, usize),
+    /// First number of the stored matrix within its tensor.
+    start: usize,
+    /// Stored matrix, before the steps.
+    stored: (usize, usize),
+    /// Steps after the leading slices, each with the shape it works on.
+    steps: Vec<(Step, (usize, usize))>,
+}
+
+impl Layout {
+    /// Checks `binding` against what is stored.
+    ///
+    /// # Errors
+    /// In words: which tensor is missing, or which step does not fit its shape.
+    pub fn resolve(binding: &Binding, store: &TensorStore) -> Result<Self, String> {
+        let info = store
+            .info(&binding.tensor)
+            .ok_or("there is no such tensor")?;
+        if !info.dtype.is_decodable() {
+            return Err(format!("{} cannot be decoded", info.dtype.name));
+        }
+        let mut axes = info.shape.as_slice();
+        let mut start = 0;
+        let mut remaining = binding.view.steps();
+        while let [Step::Slice(index), rest @ ..] = remaining {
+            let [first, inner @ ..] = axes else {
+                return Err("a scalar has no slices".to_owned());
+            };
+            if inner.len() < 2 || index >= first {
+                return Err(format!("shape {:?} has no slice {index}", info.shape));
+            }
+            axes = inner;
+            start += index * axes.iter().product::<usize>();
+            remaining = rest;
+        }
+        let stored = (
+            axes.first().copied().unwrap_or(1),
+            axes.iter().skip(1).product(),
+        );
+        let mut shape = stored;
+        let mut steps = Vec::with_capacity(remaining.len());
+        for step in remaining {
+            steps.push((step.clone(), shape));
+            shape = after(step, shape)?;
+        }
+        Ok(Self {
+            binding: binding.clone(),
+            shape,
+            start,
+            stored,
+            steps,
+        })
+    }
+
+    /// Rows of the role, row-major.
+    pub fn rows(&self, store: &TensorStore, rows: Range<usize>) -> Result<Vec<f32>, Error> {
+        let count = self.shape.0;
+        if rows.start > rows.end || rows.end > count {
+            return Err(Error::OutOfRange {
+                tensor: crate::text::ModelText::new(&self.binding.tensor).clipped(120),
+                what: "rows in this role",
+                len: count,
+                start: rows.start,
+                end: rows.end,
+            });
+        }
+        self.read(store, self.steps.len(), rows)
+    }
+
+    /// Rows of the matrix after the first `steps` steps.
+    fn read(
+        &self,
+        store: &TensorStore,
+        steps: usize,
+        rows: Range<usize>,
+    ) -> Result<Vec<f32>, Error> {
+        let Some(before) = steps.checked_sub(1) else {
+            let width = self.stored.1;
+            let range = self.start + rows.start * width..self.start + rows.end * width;
+            return store.elements(&self.binding.tensor, range);
+        };
+        let (step, shape) = &self.steps[before];
+        match step {
+            Step::Rows(part) => self.read(
+                store,
+                before,
+                part.start + rows.start..part.start + rows.end,
+            ),
+            Step::PlusOne => {
+                let mut values = self.read(store, before, rows)?;
+                values.iter_mut().for_each(|value| *value += 1.0);
+                Ok(values)
+            }
+            Step::NormalisedRows => {
+                let mut values = self.read(store, before, rows)?;
+                values.chunks_mut(shape.1.max(1)).for_each(normalise);
+                Ok(values)
+            }
+            Step::UnpermutedHeads(heads) => self.read_unpermuted(store, before, *heads, rows),
+            Step::Transposed => self.read_transposed(store, before, rows),
+            // `resolve` consumed the leading ones and refuses others.
+            Step::Slice(_) => self.read(store, before, rows),
+        }
+    }
+
+    /// Reads whole heads around `rows` and puts their rows back in order.
+    fn read_unpermuted(
+        &self,
+        store: &TensorStore,
+        before: usize,
+        heads: usize,
+        rows: Range<usize>,
+    ) -> Result<Vec<f32>, Error> {
+        let (total, width) = self.steps[before].1;
+        let head_dim = total / heads;
+        if rows.is_empty() || head_dim == 0 {
+            return Ok(Vec::new());
+        }
+        let first = rows.start / head_dim * head_dim;
+        let last = rows.end.next_multiple_of(head_dim);
+        let stored = self.read(store, before, first..last)?;
+        let mut values = Vec::with_capacity(rows.len() * width);
+        for row in rows {
+            let within = row % head_dim;
+            let (half, pair) = (within / (head_dim / 2), within % (head_dim / 2));
+            let at = (row - within + 2 * pair + half - first) * width;
+            values.extend_from_slice(&stored[at..at + width]);
+        }
+        Ok(values)
+    }
+
+    /// Walks over the whole matrix, a bounded number of rows at a time, and picks columns.
+    fn read_transposed(
+        &self,
+        store: &TensorStore,
+        before: usize,
+        columns: Range<usize>,
+    ) -> Result<Vec<f32>, Error> {
+        let (height, width) = self.steps[before].1;
+        let mut values = vec![0.0; columns.len() * height];
+        let step = (WALK_ELEMENTS / width.max(1)).max(1);
+        for top in (0..height).step_by(step) {
+            let block = self.read(store, before, top..height.min(top + step))?;
+            for (row, line) in block.chunks_exact(width.max(1)).enumerate() {
+                for (column, value) in line[columns.clone()].iter().enumerate() {
+                    values[column * height + top + row] = *value;
+                }
+            }
+        }
+        Ok(values)
+    }
+}
+
+/// The shape after `step` on a matrix of `shape`.
+fn after(step: &Step, shape: (usize, usize)) -> Result<(usize, usize), String> {
+    let (rows, columns) = shape;
+    match step {
+        Step::Slice(_) => Err("a slice may only be taken first".to_owned()),
+        Step::Rows(part) if part.start > part.end || part.end > rows => Err(format!(
+            "it has {rows} rows, not {}..{}",
+            part.start, part.end
+        )),
+        Step::Rows(part) => Ok((part.len(), columns)),
+        Step::Transposed => Ok((columns, rows)),
+        Step::UnpermutedHeads(heads) if *heads == 0 || !rows.is_multiple_of(heads * 2) => Err(
+            format!("{rows} rows do not make {heads} heads of even width"),
+        ),
+        Step::UnpermutedHeads(_) | Step::PlusOne | Step::NormalisedRows => Ok(shape),
+    }
+}
+
+/// `row / max(‖row‖₂, 1e-7)`, the norm in f64.
+fn normalise(row: &mut [f32]) {
+    let square: f64 = row.iter().map(|value| f64::from(*value).powi(2)).sum();
+    let norm = square.sqrt().max(1e-7);
+    row.iter_mut()
+        .for_each(|value| *value = (f64::from(*value) / norm) as f32);
+}

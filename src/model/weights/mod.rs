@@ -1,0 +1,126 @@
+//! Weights by role: the canonical view of what is stored.
+
+mod layout;
+mod view;
+
+pub use view::{Binding, Step, View};
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use layout::Layout;
+
+use super::role::Role;
+use super::tensors::{Error, TensorStore};
+use crate::text::ModelText;
+
+/// Stored tensors, and what each role is made of.
+#[derive(Debug)]
+pub struct Weights {
+    store: TensorStore,
+    roles: BTreeMap<Role, Layout>,
+}
+
+/// A role that could not be bound.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{role}: tensor `{tensor}`: {reason}")]
+pub struct Unbound {
+    /// The role.
+    pub role: Role,
+    /// The tensor it should be made of.
+    pub tensor: String,
+    /// Why it cannot be.
+    pub reason: String,
+}
+
+impl Weights {
+    /// Binds roles to stored tensors. What does not fit is returned, the rest is bound.
+    ///
+    /// Vectors are seen as `(n, 1)`.
+    pub fn new(store: TensorStore, bindings: &BTreeMap<Role, Binding>) -> (Self, Vec<Unbound>) {
+        let mut roles = BTreeMap::new();
+        let mut unbound = Vec::new();
+        for (role, binding) in bindings {
+            match Layout::resolve(binding, &store) {
+                Ok(layout) => {
+                    roles.insert(*role, layout);
+                }
+                Err(reason) => unbound.push(Unbound {
+                    role: *role,
+                    tensor: ModelText::new(&binding.tensor).clipped(120),
+                    reason,
+                }),
+            }
+        }
+        (Self { store, roles }, unbound)
+    }
+
+    /// The stored tensors by their own names.
+    pub fn store(&self) -> &TensorStore {
+        &self.store
+    }
+
+    /// Every bound role, in order.
+    pub fn roles(&self) -> impl Iterator<Item = &Role> {
+        self.roles.keys()
+    }
+
+    /// Whether `role` is bound.
+    pub fn has(&self, role: &Role) -> bool {
+        self.roles.contains_key(role)
+    }
+
+    /// What `role` is made of.
+    pub fn binding(&self, role: &Role) -> Option<&Binding> {
+        self.roles.get(role).map(|layout| &layout.binding)
+    }
+
+    /// `(rows, columns)`: matrices as `(out, in)`, vectors as `(n, 1)`.
+    pub fn shape(&self, role: &Role) -> Option<(usize, usize)> {
+        self.roles.get(role).map(|layout| layout.shape)
+    }
+
+    /// Rows of a role as f32, row-major.
+    ///
+    /// # Errors
+    /// A role that is not bound, rows it does not have, a file that cannot be read.
+    pub fn rows(&self, role: &Role, rows: Range<usize>) -> Result<Vec<f32>, Error> {
+        self.layout(role)?.rows(&self.store, rows)
+    }
+
+    /// The whole role. Large ones are better walked through by [`Weights::chunks`].
+    ///
+    /// # Errors
+    /// As [`Weights::rows`].
+    pub fn all(&self, role: &Role) -> Result<Vec<f32>, Error> {
+        let layout = self.layout(role)?;
+        layout.rows(&self.store, 0..layout.shape.0)
+    }
+
+    /// The role in blocks of whole rows, in order, each of at most `max_elements` numbers (or one
+    /// row, if that is longer). The blocks depend on the shape and `max_elements` alone.
+    pub fn chunks<'a>(
+        &'a self,
+        role: &Role,
+        max_elements: usize,
+    ) -> impl Iterator<Item = Result<(Range<usize>, Vec<f32>), Error>> + 'a {
+        let layout = self.layout(role);
+        let (rows, columns) = layout.as_ref().map_or((0, 0), |layout| layout.shape);
+        let step = (max_elements / columns.max(1)).max(1);
+        let (missing, layout) = match layout {
+            Ok(layout) => (None, Some(layout)),
+            Err(error) => (Some(Err(error)), None),
+        };
+        let blocks = (0..rows).step_by(step).filter_map(move |start| {
+            let range = start..rows.min(start + step);
+            layout.map(|layout| Ok((range.clone(), layout.rows(&self.store, range)?)))
+        });
+        missing.into_iter().chain(blocks)
+    }
+
+    fn layout(&self, role: &Role) -> Result<&Layout, Error> {
+        self.roles.get(role).ok_or_else(|| Error::NoSuchRole {
+            role: role.to_string(),
+        })
+    }
+}
