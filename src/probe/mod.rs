@@ -1,7 +1,18 @@
 //! Probe suites: what is asked of a model, as data.
 //!
 //! A suite is one YAML file under `probes/` and one JSONL or CSV dataset under `datasets/`. Nothing in
-//! either is executed; a prompt is made by replacing `{{field}}` with the row's text.
+//! either is executed; a prompt is made by replacing `{{field}}` with the row's text. The format is
+//! described in `probes/README.md`.
+
+mod dataset;
+mod error;
+mod load;
+mod manifest;
+mod suggest;
+mod template;
+
+pub use error::Error;
+pub use load::{load, shipped};
 
 /// A validated suite: every prompt rendered, every id unique.
 #[derive(Debug, Clone)]
@@ -20,7 +31,8 @@ pub struct Suite {
     pub score: Score,
     /// In dataset order.
     pub items: Vec<Item>,
-    /// Hash of everything above that a model's answers depend on (lower-case hex).
+    /// Hash of everything that recorded answers and their scores depend on: id, version, readout,
+    /// score, and every item's id, prompt and targets (lower-case hex).
     pub sha256: String,
 }
 
@@ -55,10 +67,11 @@ pub enum Readout {
 /// How an answer is scored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Score {
-    /// Equal to an accepted answer after trimming, case folding and dropping final punctuation.
+    /// Equal to an accepted answer after trimming, lower-casing and dropping final punctuation.
     Exact,
     /// A non-empty start of the true continuation.
     Prefix,
-    /// First JSON object of the answer, compared field by field; right when all listed fields agree.
+    /// First JSON object of the answer, compared field by field; right when every field that the
+    /// item's target has agrees. The list names all fields a target may have.
     Fields(Vec<String>),
 }

@@ -1,5 +1,25 @@
 //! What one model did, or is: facts about a single model from which evidence is later drawn.
 
+mod error;
+mod run;
+mod runner;
+mod score;
+mod store;
+
+pub use error::Error;
+pub use run::header;
+pub use run::run_suite;
+pub use runner::Answer;
+pub use runner::Failure;
+pub use runner::Runner;
+pub use runner::TOP;
+pub use score::Scored;
+pub use score::first_object;
+pub use score::normalise;
+pub use score::score;
+pub use store::RecordingStore;
+pub use store::read;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -45,7 +65,7 @@ pub struct Record {
     pub tokens: Vec<u32>,
     /// Most probable first tokens of the answer, best first.
     pub top: Vec<Candidate>,
-    /// Whether it is right; `None` where there is no truth.
+    /// Whether it is right; `None` where there is no truth or no answer.
     pub correct: Option<bool>,
     /// Field by field, for structured answers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -89,7 +109,7 @@ pub struct Recording {
 pub struct Activations {
     /// Suite whose prompts were read.
     pub suite: String,
-    /// Item ids, in row order.
+    /// Item ids, in row order; items that the model could not answer have no row.
     pub items: Vec<String>,
     /// `blocks.{i}.hook_resid_post` for every block, in order.
     pub sites: Vec<SiteActivations>,

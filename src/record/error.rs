@@ -1,0 +1,88 @@
+//! What can go wrong while a model is asked and its answers are kept.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+/// One line each: the file or model, the reason, the way out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// No folder for recordings is known.
+    #[error("no cache folder for recordings: set KINPROBE_CACHE, or give one with -o")]
+    NoCache,
+    /// A recording is damaged in a way that an interrupted run does not leave behind.
+    #[error("{}:{line}: {reason}; delete the file to record again", path.display())]
+    Corrupt {
+        /// The recording.
+        path: PathBuf,
+        /// 1-based line.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A recording belongs to another model, suite, decoding or engine.
+    #[error("{}: {reason}; choose another folder or delete the file", path.display())]
+    Foreign {
+        /// The recording.
+        path: PathBuf,
+        /// What differs.
+        reason: String,
+    },
+    /// The same question got another answer than the recorded one.
+    #[error(
+        "{}: item `{item}` is answered differently than recorded: the file was edited or the machine \
+         computes differently; delete the file to record again",
+        path.display()
+    )]
+    Inconsistent {
+        /// The recording.
+        path: PathBuf,
+        /// Item id.
+        item: String,
+    },
+    /// Another process is writing the recording.
+    #[error("{}: another run is writing it: wait until that one ends", path.display())]
+    Busy {
+        /// The recording.
+        path: PathBuf,
+    },
+    /// The model cannot be run here, though its files may be compared.
+    #[error("{0}")]
+    NotRunnable(String),
+    /// The model's files could not be read.
+    #[error(transparent)]
+    Model(#[from] crate::model::Error),
+    /// A computation failed.
+    #[error("the forward pass failed: {0}")]
+    Compute(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// Whether files on disk contradict each other or what is asked.
+    pub fn is_integrity(&self) -> bool {
+        matches!(
+            self,
+            Self::Corrupt { .. } | Self::Foreign { .. } | Self::Inconsistent { .. }
+        )
+    }
+
+    /// Whether the model can be compared but not run.
+    pub fn is_not_runnable(&self) -> bool {
+        matches!(self, Self::NotRunnable(_))
+    }
+
+    pub(super) fn io(path: &Path, source: std::io::Error) -> Self {
+        Self::Io {
+            path: path.to_path_buf(),
+            source,
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Suite x runner -> recording.
+
+use rayon::prelude::*;
+use sha2::Digest;
+use sha2::Sha256;
+
+use super::Activations;
+use super::Error;
+use super::Header;
+use super::RECORDING_SCHEMA;
+use super::Record;
+use super::Recording;
+use super::runner::Failure;
+use super::runner::Runner;
+use super::score::score;
+use super::store::Journal;
+use super::store::RecordingStore;
+use super::store::Rows;
+use crate::probe::Item;
+use crate::probe::Readout;
+use crate::probe::Suite;
+use crate::source::Progress;
+
+/// Items answered between two writes: what a kill can cost. A multiple of usual thread counts.
+const CHUNK: usize = 16;
+
+/// One item's record and its row of activations.
+type Asked = (Record, Option<Vec<f32>>);
+
+/// Answers every item of `suite` that `store` does not hold yet, and returns them all in suite order;
+/// for [`Readout::NextToken`] with the residual stream at the last prompt token.
+///
+/// An interrupted run is gone on with, and ends in the same bytes as one that was not. An item that
+/// the model cannot answer is a record with an `error`.
+///
+/// # Errors
+/// When the recording is damaged, belongs to something else or is being written by another process,
+/// or when the model fails; what was answered is kept.
+pub fn run_suite(
+    runner: &dyn Runner,
+    suite: &Suite,
+    store: &RecordingStore,
+    progress: &dyn Progress,
+) -> Result<(Recording, Option<Activations>), Error> {
+    let header = header(runner, suite);
+    let residual = match suite.readout {
+        Readout::NextToken => runner.residual(),
+        Readout::Generate { .. } => None,
+    };
+    if let Some((recording, activations)) = store.finished(&header, suite)?
+        && (activations.is_some() || residual.is_none())
+    {
+        return Ok((recording, activations));
+    }
+    let path = store.path(&header);
+    let mut journal = Journal::open(&path, &header, suite)?;
+    let mut rows = match residual {
+        Some((sites, width)) => Some(Rows::open(&path, &header, sites, width)?),
+        None => None,
+    };
+    let missing = missing(&journal, rows.as_ref(), suite);
+    let bytes = missing.iter().map(|&i| suite.items[i].prompt.len() as u64);
+    let task = progress.start(&suite.id, bytes.sum());
+    for chunk in missing.chunks(CHUNK) {
+        let asked: Vec<Result<Asked, Error>> = chunk
+            .par_iter()
+            .map(|&at| {
+                let item = &suite.items[at];
+                let asked = ask(runner, suite, item);
+                task.advance(item.prompt.len() as u64);
+                asked
+            })
+            .collect();
+        keep(&mut journal, rows.as_mut(), chunk, asked)?;
+    }
+    let ids: Vec<String> = suite.items.iter().map(|item| item.id.clone()).collect();
+    let activations = match rows {
+        Some(rows) => Some(rows.finish(&path, &header, &ids)?),
+        None => None,
+    };
+    let records = journal.into_records();
+    Ok((Recording { header, records }, activations))
+}
+
+/// What a recording of `suite` by `runner` is filed under.
+pub fn header(runner: &dyn Runner, suite: &Suite) -> Header {
+    let decoding = decoding(&suite.readout);
+    let mut header = Header {
+        schema: RECORDING_SCHEMA.to_owned(),
+        key: String::new(),
+        model_digest: runner.identity().to_owned(),
+        suite: suite.id.clone(),
+        suite_version: suite.version,
+        suite_sha256: suite.sha256.clone(),
+        decoding,
+        engine: runner.engine(),
+    };
+    let canonical = serde_json::json!([
+        header.schema,
+        header.model_digest,
+        header.suite,
+        header.suite_version,
+        header.suite_sha256,
+        header.decoding,
+        header.engine,
+    ]);
+    header.key = format!("sha256:{}", sha256(&canonical.to_string()));
+    header
+}
+
+/// Lower-case hex sha256 of a rendered prompt.
+pub(super) fn prompt_hash(prompt: &str) -> String {
+    sha256(prompt)
+}
+
+/// The readout in words; part of a recording's identity.
+fn decoding(readout: &Readout) -> String {
+    // Prompts go in as they are: a chat template would add text that differs between models.
+    const PROMPT: &str = "plain text, no chat template";
+    match readout {
+        Readout::NextToken => {
+            format!("greedy, next token (continued to whole characters); {PROMPT}")
+        }
+        Readout::Generate { max_tokens, stop } => format!(
+            "greedy, at most {max_tokens} tokens, stop at {} after any text; {PROMPT}",
+            serde_json::json!(stop)
+        ),
+    }
+}
+
+/// Numbers of the items that were not answered, or whose activations are not there.
+fn missing(journal: &Journal, rows: Option<&Rows>, suite: &Suite) -> Vec<usize> {
+    let done = |at: usize| match (journal.records.get(at), rows) {
+        (None, _) => false,
+        (Some(record), Some(rows)) => record.error.is_some() || rows.has(at),
+        (Some(_), None) => true,
+    };
+    (0..suite.items.len()).filter(|&at| !done(at)).collect()
+}
+
+/// Keeps a chunk of answers up to the first failure, activations before records: a record says that
+/// its item is done.
+fn keep(
+    journal: &mut Journal,
+    mut rows: Option<&mut Rows>,
+    chunk: &[usize],
+    asked: Vec<Result<Asked, Error>>,
+) -> Result<(), Error> {
+    let mut fresh = Vec::new();
+    let mut failure = None;
+    for (&at, asked) in chunk.iter().zip(asked) {
+        let (record, residual) = match asked {
+            Ok(asked) => asked,
+            Err(error) => {
+                failure = Some(error);
+                break;
+            }
+        };
+        if let (Some(rows), Some(residual)) = (rows.as_deref_mut(), residual) {
+            rows.append(at, residual)?;
+        }
+        match journal.records.get(at) {
+            None => fresh.push(record),
+            Some(stored) if *stored == record => {}
+            Some(_) => return Err(journal.inconsistent(&record.item)),
+        }
+    }
+    journal.append(fresh)?;
+    failure.map_or(Ok(()), Err)
+}
+
+fn ask(runner: &dyn Runner, suite: &Suite, item: &Item) -> Result<Asked, Error> {
+    let mut record = Record {
+        item: item.id.clone(),
+        prompt_sha256: prompt_hash(&item.prompt),
+        prompt_tokens: 0,
+        answer: String::new(),
+        tokens: Vec::new(),
+        top: Vec::new(),
+        correct: None,
+        fields: Default::default(),
+        error: None,
+    };
+    let answer = match runner.answer(&item.prompt, &suite.readout) {
+        Ok(answer) => answer,
+        Err(Failure::Run(error)) => return Err(error),
+        Err(Failure::Item(reason)) => {
+            record.error = Some(reason);
+            return Ok((record, None));
+        }
+    };
+    let scored = score(&suite.score, item, &answer.text);
+    record.prompt_tokens = answer.prompt_tokens;
+    record.answer = answer.text;
+    record.tokens = answer.tokens;
+    record.top = answer.top;
+    record.correct = scored.correct;
+    record.fields = scored.fields;
+    Ok((record, answer.residual))
+}
+
+fn sha256(text: &str) -> String {
+    use std::fmt::Write;
+    let hash = Sha256::digest(text.as_bytes());
+    hash.iter().fold(String::new(), |mut hex, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
