@@ -1,1 +1,14 @@
-//! Numbers.
+//! Numbers: tails in log space, intervals, correlations, curves, CKA, index tests.
+//!
+//! No I/O and no knowledge of models. Sums run in f64; tails stay in log space, so that no p-value
+//! becomes zero; every random draw comes from a seed.
+
+pub mod cka;
+pub mod correlation;
+pub mod curve;
+pub mod index;
+pub mod interval;
+pub mod moments;
+pub mod random;
+pub mod tails;
+pub mod uniform;
