@@ -1,9 +1,6 @@
 //! Debiased linear centred kernel alignment (Kornblith et al. 2019; the unbiased estimator of Song
 //! et al. 2012, as in Nguyen et al. 2021 and Murphy et al. 2024).
 
-use candle_core::Device;
-use candle_core::Tensor;
-
 /// A U-centred Gram matrix of `n` rows, scaled to unit length.
 ///
 /// Off the diagonal `K_ij - r_i/(n-2) - r_j/(n-2) + s/((n-1)(n-2))` with row sums `r` and total `s`
@@ -30,7 +27,7 @@ impl CentredGram {
         }
         let width = values.len() / rows;
         let centred = centre_columns(values, width)?;
-        let gram = product(centred, rows, width)?;
+        let gram = products(&centred, rows, width);
         Self::from_gram(gram, rows)
     }
 
@@ -93,10 +90,36 @@ fn centre_columns(values: &[f32], width: usize) -> Option<Vec<f64>> {
     centred.iter().all(|x| x.is_finite()).then_some(centred)
 }
 
-fn product(values: Vec<f64>, rows: usize, width: usize) -> Option<Vec<f64>> {
-    let x = Tensor::from_vec(values, (rows, width), &Device::Cpu).ok()?;
-    let gram = x.matmul(&x.t().ok()?).ok()?;
-    gram.flatten_all().ok()?.to_vec1().ok()
+/// `X X^T`, row-major.
+fn products(values: &[f64], rows: usize, width: usize) -> Vec<f64> {
+    let row = |i: usize| &values[i * width..(i + 1) * width];
+    let mut gram = vec![0.0; rows * rows];
+    for i in 0..rows {
+        for j in 0..i {
+            let dot = dot(row(i), row(j));
+            gram[i * rows + j] = dot;
+            gram[j * rows + i] = dot;
+        }
+    }
+    gram
+}
+
+/// Eight running sums, so that additions do not wait for each other.
+fn dot(x: &[f64], y: &[f64]) -> f64 {
+    let mut sums = [0.0; 8];
+    let (xs, ys) = (x.chunks_exact(8), y.chunks_exact(8));
+    let tail: f64 = xs
+        .remainder()
+        .iter()
+        .zip(ys.remainder())
+        .map(|(a, b)| a * b)
+        .sum();
+    for (a, b) in xs.zip(ys) {
+        for k in 0..8 {
+            sums[k] += a[k] * b[k];
+        }
+    }
+    sums.iter().sum::<f64>() + tail
 }
 
 /// `values` (row-major, `width` columns) with every column scaled to unit spread; columns without

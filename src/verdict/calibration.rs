@@ -170,7 +170,9 @@ impl Calibration {
         }
         self.exact
             .iter()
-            .find(|(_, test)| !(test.decides_at_log10_p < 0.0))
+            .find(|(_, test)| {
+                !test.decides_at_log10_p.is_finite() || test.decides_at_log10_p >= 0.0
+            })
             .map(|(id, _)| format!("`exact.{id}.decides_at_log10_p` is not below 0"))
     }
 }
