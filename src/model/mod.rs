@@ -1,11 +1,14 @@
 //! The canonical view of a model: config, tokenizer, tensors addressed by role, and one decoder.
 
+pub mod decoder;
+mod layers;
 pub mod role;
 pub mod site;
 pub mod spec;
 pub mod tensors;
 pub mod weights;
 
+pub use decoder::{Decoder, KvCache, Mode};
 pub use role::{Expert, Param, Part, Role};
 pub use site::{Site, Tap};
 pub use spec::DecoderSpec;

@@ -10,14 +10,14 @@ use candle_core::Tensor;
 /// Shapes are those of TransformerLens: `batch` and `pos` first, then the width named below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Site {
-    /// `hook_embed`: `[batch, pos, hidden_size]`.
+    /// `hook_embed`: `[batch, pos, hidden_size]`, scaled (Gemma), without learned positions.
     Embed,
     /// `blocks.{i}.hook_resid_pre`: `[batch, pos, hidden_size]`.
     ResidPre(usize),
-    /// `blocks.{i}.attn.hook_q`: before rotary embedding, after any query norm,
-    /// `[batch, pos, num_attention_heads, head_dim]`.
+    /// `blocks.{i}.attn.hook_q`: the projection with its bias, before any query norm and before the
+    /// rotary embedding, `[batch, pos, num_attention_heads, head_dim]`.
     Query(usize),
-    /// `blocks.{i}.attn.hook_k`: `[batch, pos, num_key_value_heads, head_dim]`.
+    /// `blocks.{i}.attn.hook_k`: likewise, `[batch, pos, num_key_value_heads, head_dim]`.
     Key(usize),
     /// `blocks.{i}.attn.hook_v`: `[batch, pos, num_key_value_heads, head_dim]`.
     Value(usize),
@@ -28,7 +28,8 @@ pub enum Site {
     /// `blocks.{i}.hook_resid_mid`: `[batch, pos, hidden_size]`.
     ResidMid(usize),
     /// `blocks.{i}.mlp.hook_pre`: gate projection (the only one of an ungated MLP), before the
-    /// activation function, `[batch, pos, intermediate_size]`.
+    /// activation function, `[batch, pos, intermediate_size]`. A mixture of experts has none of the
+    /// three MLP sites.
     MlpPre(usize),
     /// `blocks.{i}.mlp.hook_pre_linear`: up projection of a gated MLP.
     MlpPreLinear(usize),
@@ -38,7 +39,7 @@ pub enum Site {
     RouterLogits(usize),
     /// `blocks.{i}.hook_resid_post`: `[batch, pos, hidden_size]`.
     ResidPost(usize),
-    /// `ln_final.hook_normalized`: `[batch, pos, hidden_size]`, gain applied.
+    /// `ln_final.hook_normalized`: `[batch, pos, hidden_size]`, before gain and bias.
     FinalNorm,
     /// `logits`: `[batch, pos, vocab_size]`.
     Logits,

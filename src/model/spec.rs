@@ -1,5 +1,7 @@
 //! A model's architecture as data: what the one decoder needs to know.
 
+use super::role::{Expert, Part, Role};
+
 /// Everything the forward pass depends on besides the weights, in Hugging Face's words.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DecoderSpec {
@@ -31,6 +33,8 @@ pub struct DecoderSpec {
     pub sandwich_norms: bool,
     /// Norm of each query and key head before the rotary embedding (Qwen3, Gemma 3).
     pub qk_norm: bool,
+    /// Which projections have an additive bias.
+    pub biases: Biases,
     /// How positions enter.
     pub position: Position,
     /// One entry per block.
@@ -48,6 +52,19 @@ pub struct DecoderSpec {
     /// Config entries that the forward pass cannot honour, each a reason in words. Non-empty means
     /// that weights may be compared but the model is not run.
     pub unsupported: Vec<String>,
+    /// Config entries that were not understood and are taken to be without effect, each in words.
+    pub caveats: Vec<String>,
+}
+
+/// Which projections have an additive bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Biases {
+    /// Query, key and value.
+    pub qkv: bool,
+    /// Attention output.
+    pub output: bool,
+    /// Gate, up and down of a dense MLP.
+    pub mlp: bool,
 }
 
 /// What may differ between blocks.
@@ -137,4 +154,126 @@ pub struct MoeSpec {
     pub shared_expert_intermediate_size: Option<usize>,
     /// Whether the chosen experts' weights are rescaled to sum to one.
     pub norm_topk_prob: bool,
+}
+
+/// One MLP of a block.
+struct Mlp {
+    expert: Option<Expert>,
+    width: usize,
+    gated: bool,
+    bias: bool,
+}
+
+/// A role with its shape as `(rows, cols)`; a vector is `(n, 1)`.
+pub type ShapedRole = (Role, (usize, usize));
+
+impl DecoderSpec {
+    /// Every role that the forward pass reads, with its canonical shape `(out, in)`, in role order.
+    ///
+    /// A tied head is not listed: it is the embedding.
+    pub fn roles(&self) -> Vec<ShapedRole> {
+        let hidden = self.hidden_size;
+        let mut roles = vec![(Role::model(Part::Embed), (self.vocab_size, hidden))];
+        if self.position == Position::Learned {
+            let shape = (self.max_position_embeddings, hidden);
+            roles.push((Role::model(Part::PositionEmbed), shape));
+        }
+        for (index, layer) in self.layers.iter().enumerate() {
+            self.attention_roles(index, &mut roles);
+            if layer.sparse {
+                self.sparse_roles(index, &mut roles);
+            } else {
+                let dense = Mlp {
+                    expert: None,
+                    width: self.intermediate_size,
+                    gated: self.gated_mlp,
+                    bias: self.biases.mlp,
+                };
+                self.mlp_roles(index, &dense, &mut roles);
+            }
+        }
+        self.norm_roles(Role::model(Part::FinalNorm), &mut roles);
+        if !self.tie_word_embeddings {
+            roles.push((Role::model(Part::Unembed), (self.vocab_size, hidden)));
+        }
+        roles.sort_unstable();
+        roles
+    }
+
+    fn attention_roles(&self, layer: usize, roles: &mut Vec<ShapedRole>) {
+        let query = self.num_attention_heads * self.head_dim;
+        let key = self.num_key_value_heads * self.head_dim;
+        let at = |part| Role::layer(layer, part);
+        self.norm_roles(at(Part::AttentionNorm), roles);
+        for (part, rows) in [(Part::Query, query), (Part::Key, key), (Part::Value, key)] {
+            push(roles, at(part), (rows, self.hidden_size), self.biases.qkv);
+        }
+        push(
+            roles,
+            at(Part::Output),
+            (self.hidden_size, query),
+            self.biases.output,
+        );
+        if self.qk_norm {
+            roles.push((at(Part::QueryNorm), (self.head_dim, 1)));
+            roles.push((at(Part::KeyNorm), (self.head_dim, 1)));
+        }
+        self.norm_roles(at(Part::MlpNorm), roles);
+        if self.sandwich_norms {
+            self.norm_roles(at(Part::PostAttentionNorm), roles);
+            self.norm_roles(at(Part::PostMlpNorm), roles);
+        }
+    }
+
+    fn sparse_roles(&self, layer: usize, roles: &mut Vec<ShapedRole>) {
+        let Some(moe) = &self.moe else { return };
+        let router = (moe.num_experts, self.hidden_size);
+        roles.push((Role::layer(layer, Part::Router), router));
+        let of = |expert, width| Mlp {
+            expert: Some(expert),
+            width,
+            gated: true,
+            bias: false,
+        };
+        for expert in 0..moe.num_experts as u32 {
+            let mlp = of(Expert::Routed(expert), moe.moe_intermediate_size);
+            self.mlp_roles(layer, &mlp, roles);
+        }
+        if let Some(width) = moe.shared_expert_intermediate_size {
+            self.mlp_roles(layer, &of(Expert::Shared, width), roles);
+            let gate = (1, self.hidden_size);
+            roles.push((Role::layer(layer, Part::SharedExpertGate), gate));
+        }
+    }
+
+    fn mlp_roles(&self, layer: usize, mlp: &Mlp, roles: &mut Vec<ShapedRole>) {
+        let inward = (mlp.width, self.hidden_size);
+        let outward = (self.hidden_size, mlp.width);
+        let parts = [
+            (Part::Gate, inward),
+            (Part::Up, inward),
+            (Part::Down, outward),
+        ];
+        for (part, shape) in parts {
+            if part == Part::Gate && !mlp.gated {
+                continue;
+            }
+            let role = Role {
+                expert: mlp.expert,
+                ..Role::layer(layer, part)
+            };
+            push(roles, role, shape, mlp.bias);
+        }
+    }
+
+    fn norm_roles(&self, role: Role, roles: &mut Vec<ShapedRole>) {
+        push(roles, role, (self.hidden_size, 1), self.norm == Norm::Layer);
+    }
+}
+
+fn push(roles: &mut Vec<ShapedRole>, role: Role, shape: (usize, usize), bias: bool) {
+    roles.push((role, shape));
+    if bias {
+        roles.push((role.bias(), (shape.0, 1)));
+    }
 }

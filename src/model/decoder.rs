@@ -1,0 +1,400 @@
+//! The one forward pass: a decoder that a [`DecoderSpec`] configures, with a tap at every site.
+
+use candle_core::{DType, Device, Tensor};
+
+pub use super::layers::Mode;
+
+use super::layers::{Attention, LayerCache, Linear, Mlp, MlpShape, Moe, NormLayer, Rotation};
+use super::layers::{Source, rotation, see};
+use super::role::{Part, Role};
+use super::site::{Site, Tap};
+use super::spec::{DecoderSpec, RopeSpec};
+
+/// A language model in memory, ready to run.
+///
+/// Weights are f32 whatever they are stored as. Logits come for every position.
+#[derive(Debug)]
+pub struct Decoder {
+    spec: DecoderSpec,
+    mode: Mode,
+    embed: Tensor,
+    position_embed: Option<Tensor>,
+    blocks: Vec<Block>,
+    final_norm: NormLayer,
+    unembed: Linear,
+    /// The distinct rotary embeddings, which blocks name by index.
+    ropes: Vec<RopeSpec>,
+}
+
+/// Why a decoder cannot be made or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The config asks for what the forward pass does not do.
+    #[error("the model cannot be run: {}", .0.join("; "))]
+    Unsupported(Vec<String>),
+    /// The config asks for a tensor that nobody holds.
+    #[error("no tensor is bound to {0}, which the config asks for")]
+    Missing(Role),
+    /// A tensor does not fit the config.
+    #[error("{role} has shape {found:?} but the config asks for {expected:?}")]
+    Shape {
+        /// Whose.
+        role: Role,
+        /// As the config has it.
+        expected: Vec<usize>,
+        /// As stored.
+        found: Vec<usize>,
+    },
+    /// A sparse block without expert dimensions.
+    #[error("block {layer} is a mixture of experts but the config gives no number of experts")]
+    NoExperts {
+        /// Which.
+        layer: usize,
+    },
+    /// A token that the embedding does not have.
+    #[error("token {token} at position {position} is outside the vocabulary of {vocab_size}")]
+    Token {
+        /// As given.
+        token: u32,
+        /// Where.
+        position: usize,
+        /// Rows of the embedding.
+        vocab_size: usize,
+    },
+    /// More positions than learned position embeddings.
+    #[error("{asked} positions were asked for but the model has {learned} learned ones")]
+    Positions {
+        /// Cached and new.
+        asked: usize,
+        /// Rows of the position embedding.
+        learned: usize,
+    },
+    /// Nothing to run on.
+    #[error("a forward pass needs at least one token")]
+    Empty,
+    /// From candle.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+/// Keys and values of the positions seen so far, for generation.
+#[derive(Debug, Clone, Default)]
+pub struct KvCache {
+    layers: Vec<LayerCache>,
+    len: usize,
+}
+
+impl KvCache {
+    /// Positions held.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing was seen yet.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+#[derive(Debug)]
+struct Block {
+    attention_norm: NormLayer,
+    attention: Attention,
+    post_attention_norm: Option<NormLayer>,
+    mlp_norm: NormLayer,
+    mlp: Feed,
+    post_mlp_norm: Option<NormLayer>,
+    rope: Option<usize>,
+}
+
+#[derive(Debug)]
+enum Feed {
+    Dense(Mlp),
+    Sparse(Moe),
+}
+
+impl Decoder {
+    /// Builds a decoder from the tensors that `get` gives for each role of
+    /// [`DecoderSpec::roles`]: matrices `[out, in]`, vectors `[n]`, all of one float type. `get` is
+    /// asked once per role.
+    ///
+    /// # Errors
+    /// When the spec cannot be honoured, a tensor is missing or has another shape, or `get` fails.
+    pub fn from_tensors(
+        spec: &DecoderSpec,
+        mode: Mode,
+        get: &mut dyn FnMut(&Role) -> candle_core::Result<Option<Tensor>>,
+    ) -> Result<Self, Error> {
+        if !spec.unsupported.is_empty() {
+            return Err(Error::Unsupported(spec.unsupported.clone()));
+        }
+        let source = &mut Checked { get };
+        let hidden = spec.hidden_size;
+        let table = (spec.vocab_size, hidden);
+        let embed = source.take(Role::model(Part::Embed), &[table.0, table.1])?;
+        let unembed = if spec.tie_word_embeddings {
+            Linear::from_weight(embed.clone(), mode)
+        } else {
+            Linear::new(source, Role::model(Part::Unembed), table, false, mode)?
+        };
+        let position_embed = match spec.position {
+            super::spec::Position::Rotary => None,
+            super::spec::Position::Learned => {
+                let shape = [spec.max_position_embeddings, hidden];
+                Some(source.take(Role::model(Part::PositionEmbed), &shape)?)
+            }
+        };
+        let mut ropes = Vec::new();
+        let blocks = (0..spec.layers.len())
+            .map(|layer| Block::new(source, spec, layer, mode, &mut ropes))
+            .collect::<Result<_, _>>()?;
+        let kind = (spec.norm, spec.norm_eps);
+        Ok(Self {
+            mode,
+            embed,
+            position_embed,
+            blocks,
+            final_norm: NormLayer::new(source, Role::model(Part::FinalNorm), hidden, kind, mode)?,
+            unembed,
+            ropes,
+            spec: spec.clone(),
+        })
+    }
+
+    /// What configures it.
+    pub fn spec(&self) -> &DecoderSpec {
+        &self.spec
+    }
+
+    /// Where its weights are.
+    pub fn device(&self) -> &Device {
+        self.embed.device()
+    }
+
+    /// Logits `[batch, pos, vocab_size]` of every position of `tokens` `[batch, pos]` (u32). All rows
+    /// are as long as each other; with a cache they continue the rows it has seen.
+    ///
+    /// # Errors
+    /// On a token outside the vocabulary, no token, more positions than learned ones, or whatever
+    /// candle and the tap report.
+    pub fn forward(
+        &self,
+        tokens: &Tensor,
+        cache: Option<&mut KvCache>,
+        tap: &mut dyn Tap,
+    ) -> Result<Tensor, Error> {
+        let x = self.residual(tokens, cache, tap)?;
+        self.head(&x, tap)
+    }
+
+    /// Logits `[batch, vocab_size]` of the last position alone, which is all that generation needs.
+    ///
+    /// # Errors
+    /// As [`Decoder::forward`].
+    pub fn next_logits(&self, tokens: &Tensor, cache: &mut KvCache) -> Result<Tensor, Error> {
+        let x = self.residual(tokens, Some(cache), &mut ())?;
+        let last = x.narrow(1, x.dim(1)? - 1, 1)?.contiguous()?;
+        Ok(self.head(&last, &mut ())?.squeeze(1)?)
+    }
+
+    /// The residual stream after the last block, `[batch, pos, hidden_size]`.
+    fn residual(
+        &self,
+        tokens: &Tensor,
+        cache: Option<&mut KvCache>,
+        tap: &mut dyn Tap,
+    ) -> Result<Tensor, Error> {
+        let start = cache.as_ref().map_or(0, |cache| cache.len);
+        let count = self.check(tokens, start)?;
+        let rotations = self.rotations(start, count)?;
+        let mut x = self.embedded(tokens, start, tap)?;
+        let mut layers = cache.map(|cache| {
+            cache.layers.resize(self.blocks.len(), None);
+            cache.len += count;
+            cache.layers.iter_mut()
+        });
+        for (layer, block) in self.blocks.iter().enumerate() {
+            let cache = layers.as_mut().and_then(Iterator::next);
+            let rotation = block.rope.map(|index| &rotations[index]);
+            see(tap, Site::ResidPre(layer), &x)?;
+            x = block.forward(&x, layer, rotation, cache, tap)?;
+            see(tap, Site::ResidPost(layer), &x)?;
+        }
+        Ok(x)
+    }
+
+    fn head(&self, x: &Tensor, tap: &mut dyn Tap) -> Result<Tensor, Error> {
+        if tap.wants(Site::FinalNorm) {
+            tap.visit(Site::FinalNorm, &self.final_norm.normalised(x)?)?;
+        }
+        let logits = self.unembed.forward(&self.final_norm.forward(x)?)?;
+        see(tap, Site::Logits, &logits)?;
+        Ok(logits)
+    }
+
+    fn embedded(&self, tokens: &Tensor, start: usize, tap: &mut dyn Tap) -> Result<Tensor, Error> {
+        let (batch, pos) = tokens.dims2()?;
+        let x = self.embed.index_select(&tokens.flatten_all()?, 0)?;
+        let mut x = x.reshape((batch, pos, self.spec.hidden_size))?;
+        if let Some(scale) = self.spec.embed_scale {
+            x = (x * scale)?;
+        }
+        see(tap, Site::Embed, &x)?;
+        if let Some(table) = &self.position_embed {
+            x = x.broadcast_add(&table.narrow(0, start, pos)?)?;
+        }
+        Ok(x)
+    }
+
+    fn rotations(&self, start: usize, count: usize) -> Result<Vec<Rotation>, Error> {
+        let place = (self.embed.dtype(), self.embed.device());
+        let of = |rope| rotation(rope, self.spec.head_dim, (start, count), place, self.mode);
+        Ok(self.ropes.iter().map(of).collect::<Result<_, _>>()?)
+    }
+
+    /// The number of new positions, when all is well with them.
+    fn check(&self, tokens: &Tensor, start: usize) -> Result<usize, Error> {
+        let (_, count) = tokens.dims2()?;
+        let rows = tokens.to_dtype(DType::U32)?.to_vec2::<u32>()?;
+        if count == 0 || rows.is_empty() {
+            return Err(Error::Empty);
+        }
+        for (position, &token) in rows.iter().flat_map(|row| row.iter().enumerate()) {
+            if token as usize >= self.spec.vocab_size {
+                return Err(Error::Token {
+                    token,
+                    position: start + position,
+                    vocab_size: self.spec.vocab_size,
+                });
+            }
+        }
+        if self.position_embed.is_some() && start + count > self.spec.max_position_embeddings {
+            return Err(Error::Positions {
+                asked: start + count,
+                learned: self.spec.max_position_embeddings,
+            });
+        }
+        Ok(count)
+    }
+}
+
+impl Block {
+    fn new(
+        source: &mut dyn Source,
+        spec: &DecoderSpec,
+        layer: usize,
+        mode: Mode,
+        ropes: &mut Vec<RopeSpec>,
+    ) -> Result<Self, Error> {
+        let kind = (spec.norm, spec.norm_eps);
+        let norm = |source: &mut dyn Source, part| {
+            NormLayer::new(
+                source,
+                Role::layer(layer, part),
+                spec.hidden_size,
+                kind,
+                mode,
+            )
+        };
+        let rope = spec.layers[layer].rope.as_ref().map(|rope| {
+            let known = ropes.iter().position(|other| other == rope);
+            known.unwrap_or_else(|| {
+                ropes.push(rope.clone());
+                ropes.len() - 1
+            })
+        });
+        let (post_attention_norm, post_mlp_norm) = if spec.sandwich_norms {
+            let after_attention = norm(source, Part::PostAttentionNorm)?;
+            (
+                Some(after_attention),
+                Some(norm(source, Part::PostMlpNorm)?),
+            )
+        } else {
+            (None, None)
+        };
+        Ok(Self {
+            attention_norm: norm(source, Part::AttentionNorm)?,
+            attention: Attention::new(source, spec, layer, mode)?,
+            post_attention_norm,
+            mlp_norm: norm(source, Part::MlpNorm)?,
+            mlp: Feed::new(source, spec, layer, mode)?,
+            post_mlp_norm,
+            rope,
+        })
+    }
+
+    fn forward(
+        &self,
+        x: &Tensor,
+        layer: usize,
+        rotation: Option<&Rotation>,
+        cache: Option<&mut LayerCache>,
+        tap: &mut dyn Tap,
+    ) -> candle_core::Result<Tensor> {
+        let normed = self.attention_norm.forward(x)?;
+        let read = self
+            .attention
+            .forward(&normed, layer, rotation, cache, tap)?;
+        let x = (x + after(self.post_attention_norm.as_ref(), read)?)?;
+        see(tap, Site::ResidMid(layer), &x)?;
+        let normed = self.mlp_norm.forward(&x)?;
+        let fed = match &self.mlp {
+            Feed::Dense(mlp) => mlp.forward(&normed, layer, tap)?,
+            Feed::Sparse(moe) => moe.forward(&normed, layer, tap)?,
+        };
+        x + after(self.post_mlp_norm.as_ref(), fed)?
+    }
+}
+
+fn after(norm: Option<&NormLayer>, x: Tensor) -> candle_core::Result<Tensor> {
+    match norm {
+        Some(norm) => norm.forward(&x),
+        None => Ok(x),
+    }
+}
+
+impl Feed {
+    fn new(
+        source: &mut dyn Source,
+        spec: &DecoderSpec,
+        layer: usize,
+        mode: Mode,
+    ) -> Result<Self, Error> {
+        if spec.layers[layer].sparse {
+            return Ok(Self::Sparse(Moe::new(source, spec, layer, mode)?));
+        }
+        let shape = MlpShape {
+            layer,
+            expert: None,
+            hidden_size: spec.hidden_size,
+            intermediate_size: spec.intermediate_size,
+            gated: spec.gated_mlp,
+            bias: spec.biases.mlp,
+            act: spec.hidden_act,
+        };
+        Ok(Self::Dense(Mlp::new(source, shape, mode)?))
+    }
+}
+
+/// A caller's tensors, checked.
+struct Checked<'a> {
+    get: &'a mut dyn FnMut(&Role) -> candle_core::Result<Option<Tensor>>,
+}
+
+impl Source for Checked<'_> {
+    fn take(&mut self, role: Role, shape: &[usize]) -> Result<Tensor, Error> {
+        let tensor = (self.get)(&role)?.ok_or(Error::Missing(role))?;
+        if tensor.dims() != shape {
+            return Err(Error::Shape {
+                role,
+                expected: shape.to_vec(),
+                found: tensor.dims().to_vec(),
+            });
+        }
+        Ok(tensor)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! Gated and plain feed-forward layers.
+
+use candle_core::{Result, Tensor};
+
+use super::super::decoder::Error;
+use super::super::role::{Expert, Part, Role};
+use super::super::site::{Site, Tap};
+use super::super::spec::Activation;
+use super::{Linear, Mode, Source, see};
+
+/// `down(act(gate x) * up x)`, or `down(act(up x))` without a gate.
+#[derive(Debug)]
+pub(in crate::model) struct Mlp {
+    gate: Option<Linear>,
+    up: Linear,
+    down: Linear,
+    act: Activation,
+}
+
+/// Which MLP of a block to take.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::model) struct MlpShape {
+    /// Block.
+    pub(in crate::model) layer: usize,
+    /// Expert, in a mixture.
+    pub(in crate::model) expert: Option<Expert>,
+    /// Width of the residual stream.
+    pub(in crate::model) hidden_size: usize,
+    /// Hidden units.
+    pub(in crate::model) intermediate_size: usize,
+    /// Whether it has a gate.
+    pub(in crate::model) gated: bool,
+    /// Whether its projections have biases.
+    pub(in crate::model) bias: bool,
+    /// Activation function.
+    pub(in crate::model) act: Activation,
+}
+
+impl Mlp {
+    /// Takes its projections.
+    pub(in crate::model) fn new(
+        source: &mut dyn Source,
+        shape: MlpShape,
+        mode: Mode,
+    ) -> std::result::Result<Self, Error> {
+        let mut take = |part, size| {
+            let role = Role {
+                expert: shape.expert,
+                ..Role::layer(shape.layer, part)
+            };
+            Linear::new(source, role, size, shape.bias, mode)
+        };
+        let inward = (shape.intermediate_size, shape.hidden_size);
+        let outward = (shape.hidden_size, shape.intermediate_size);
+        Ok(Self {
+            gate: if shape.gated {
+                Some(take(Part::Gate, inward)?)
+            } else {
+                None
+            },
+            up: take(Part::Up, inward)?,
+            down: take(Part::Down, outward)?,
+            act: shape.act,
+        })
+    }
+
+    /// `[batch, pos, hidden_size]` to the same, shown to `tap` on the way.
+    pub(in crate::model) fn forward(
+        &self,
+        x: &Tensor,
+        layer: usize,
+        tap: &mut dyn Tap,
+    ) -> Result<Tensor> {
+        let up = self.up.forward(x)?;
+        let post = if let Some(gate) = &self.gate {
+            let gate = gate.forward(x)?;
+            see(tap, Site::MlpPre(layer), &gate)?;
+            see(tap, Site::MlpPreLinear(layer), &up)?;
+            (self.activate(&gate)? * up)?
+        } else {
+            see(tap, Site::MlpPre(layer), &up)?;
+            self.activate(&up)?
+        };
+        see(tap, Site::MlpPost(layer), &post)?;
+        self.down.forward(&post)
+    }
+
+    /// `[n, hidden_size]` to the same, unseen: one expert of a mixture.
+    pub(super) fn project(&self, x: &Tensor) -> Result<Tensor> {
+        let up = self.up.project(x)?;
+        let post = match &self.gate {
+            Some(gate) => (self.activate(&gate.project(x)?)? * up)?,
+            None => self.activate(&up)?,
+        };
+        self.down.project(&post)
+    }
+
+    fn activate(&self, x: &Tensor) -> Result<Tensor> {
+        match self.act {
+            Activation::Silu => x.silu(),
+            Activation::Gelu => x.gelu_erf(),
+            Activation::GeluTanh => x.gelu(),
+            Activation::Relu => x.relu(),
+        }
+    }
+}

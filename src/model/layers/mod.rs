@@ -1,0 +1,70 @@
+//! The parts of the one decoder. Every operation exists in two forms: candle-nn's fused one, which
+//! has no gradient, and a composition of differentiable ones.
+
+mod attention;
+mod linear;
+mod mlp;
+mod moe;
+mod norm;
+mod rope;
+
+pub(super) use attention::{Attention, LayerCache};
+pub(super) use linear::Linear;
+pub(super) use mlp::{Mlp, MlpShape};
+pub(super) use moe::Moe;
+pub(super) use norm::NormLayer;
+pub(super) use rope::{Rotation, rotation};
+
+use candle_core::{Result, Tensor};
+
+use super::role::Role;
+use super::site::{Site, Tap};
+
+/// What a decoder's weights are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Fast forward passes, without gradients. Every row of a batch is computed as if it were alone,
+    /// so that its values do not depend, in any bit, on what else is in the batch.
+    Inference,
+    /// Only operations with gradients; batch rows share matrix products.
+    Differentiable,
+}
+
+/// Hands out the tensor of a role, checked for its presence and shape.
+pub(super) trait Source {
+    /// The tensor of `role`: `[rows, cols]`, or `[rows]` when `cols` is 1 and it is a vector.
+    fn take(
+        &mut self,
+        role: Role,
+        shape: &[usize],
+    ) -> std::result::Result<Tensor, super::decoder::Error>;
+}
+
+/// Shows `value` to a tap that wants it.
+pub(super) fn see(tap: &mut dyn Tap, site: Site, value: &Tensor) -> Result<()> {
+    if tap.wants(site) {
+        tap.visit(site, value)?;
+    }
+    Ok(())
+}
+
+/// Applies `f` to `[pos, width]` matrices and gives `[batch, pos, out]` back: to each row of the
+/// batch in turn for inference, to all rows at once for training.
+///
+/// How a matrix product is blocked, and with it the last bits of each row, depends on the number of
+/// rows; one product per batch row keeps rows independent of their companions.
+pub(super) fn by_row(
+    mode: Mode,
+    x: &Tensor,
+    mut f: impl FnMut(&Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let (batch, pos, width) = x.dims3()?;
+    if mode == Mode::Differentiable || batch == 1 {
+        let y = f(&x.reshape((batch * pos, width))?)?;
+        return y.reshape((batch, pos, ()));
+    }
+    let rows = (0..batch)
+        .map(|row| f(&x.get(row)?.contiguous()?))
+        .collect::<Result<Vec<_>>>()?;
+    Tensor::stack(&rows, 0)
+}
