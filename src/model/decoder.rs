@@ -8,7 +8,8 @@ use super::layers::{Attention, LayerCache, Linear, Mlp, MlpShape, Moe, NormLayer
 use super::layers::{Source, rotation, see};
 use super::role::{Part, Role};
 use super::site::{Site, Tap};
-use super::spec::{DecoderSpec, RopeSpec};
+use super::spec::{DecoderSpec, Position, RopeSpec};
+use super::weights::Weights;
 
 /// A language model in memory, ready to run.
 ///
@@ -139,8 +140,8 @@ impl Decoder {
             Linear::new(source, Role::model(Part::Unembed), table, false, mode)?
         };
         let position_embed = match spec.position {
-            super::spec::Position::Rotary => None,
-            super::spec::Position::Learned => {
+            Position::Rotary => None,
+            Position::Learned => {
                 let shape = [spec.max_position_embeddings, hidden];
                 Some(source.take(Role::model(Part::PositionEmbed), &shape)?)
             }
@@ -160,6 +161,27 @@ impl Decoder {
             ropes,
             spec: spec.clone(),
         })
+    }
+
+    /// Reads every weight that `spec` asks for, as f32, onto `device`.
+    ///
+    /// # Errors
+    /// When the spec cannot be honoured, a role is not bound or has another shape, or a file cannot
+    /// be read.
+    pub fn load(weights: &Weights, spec: &DecoderSpec, device: &Device) -> Result<Self, Error> {
+        let mut get = |role: &Role| {
+            let Some((rows, cols)) = weights.shape(role) else {
+                return Ok(None);
+            };
+            let values = weights.all(role).map_err(candle_core::Error::wrap)?;
+            let tensor = if role.is_vector() {
+                Tensor::from_vec(values, rows * cols, device)?
+            } else {
+                Tensor::from_vec(values, (rows, cols), device)?
+            };
+            Ok(Some(tensor))
+        };
+        Self::from_tensors(spec, Mode::Inference, &mut get)
     }
 
     /// What configures it.

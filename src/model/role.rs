@@ -110,6 +110,11 @@ impl Role {
         self
     }
 
+    /// Whether it is a vector: a bias or a norm's gain.
+    pub const fn is_vector(&self) -> bool {
+        matches!(self.param, Param::Bias) || self.part.is_norm()
+    }
+
     /// The bias that goes with this weight.
     #[must_use]
     pub const fn bias(mut self) -> Self {

@@ -104,7 +104,7 @@ fn weights(spec: &DecoderSpec, dtype: DType) -> BTreeMap<Role, Var> {
     let mut uniform = move || f64::from(rng.next_u32()) / f64::from(u32::MAX) * 2.0 - 1.0;
     let mut all = BTreeMap::new();
     for (role, (rows, cols)) in spec.roles() {
-        let matrix = cols > 1 || rows == 1;
+        let matrix = !role.is_vector();
         let scale = if matrix {
             3.0 / (cols as f64).sqrt()
         } else {
@@ -216,7 +216,7 @@ fn gradients_are_those_of_finite_differences() {
             let flat = before.flatten_all().and_then(|t| t.to_vec1::<f64>());
             let flat = flat.expect("f64");
             let place = flat.len() / 2;
-            let mut moved = |by: f64| {
+            let moved = |by: f64| {
                 let mut flat = flat.clone();
                 flat[place] += by;
                 let tensor = Tensor::from_vec(flat, before.shape(), &Device::Cpu);
