@@ -93,7 +93,7 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let file = fs::File::open(path).map_err(|error| Error::io(path, error))?;
     let facts = file.metadata().map_err(|error| Error::io(path, error))?;
     if !facts.is_file() {
-        return Err(Error::invalid(path, None, "not a regular file"));
+        return Err(Error::invalid(path, None, "not a regular file: name one"));
     }
     let mut bytes = Vec::new();
     file.take(limit + 1)

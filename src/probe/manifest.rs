@@ -111,7 +111,7 @@ impl Manifest {
             ("description", &self.description),
             ("license", &self.license),
         ] {
-            if text.trim().is_empty() || text.trim().contains('\n') {
+            if text.trim().is_empty() || text.trim().contains(char::is_control) {
                 return Err(format!("`{key}` must be one line of text"));
             }
         }
