@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
 mod architecture;
+mod recording;
 mod sources;
 mod suites;

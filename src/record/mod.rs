@@ -82,7 +82,7 @@ pub struct Candidate {
     pub token: u32,
     /// Its text.
     pub text: String,
-    /// Natural logarithm of its probability.
+    /// Natural logarithm of its probability, to a millionth.
     pub logprob: f64,
 }
 

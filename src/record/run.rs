@@ -5,6 +5,7 @@ use sha2::Digest;
 use sha2::Sha256;
 
 use super::Activations;
+use super::Candidate;
 use super::Error;
 use super::Header;
 use super::RECORDING_SCHEMA;
@@ -193,10 +194,18 @@ fn ask(runner: &dyn Runner, suite: &Suite, item: &Item) -> Result<Asked, Error> 
     record.prompt_tokens = answer.prompt_tokens;
     record.answer = answer.text;
     record.tokens = answer.tokens;
-    record.top = answer.top;
+    record.top = answer.top.into_iter().map(rounded).collect();
     record.correct = scored.correct;
     record.fields = scored.fields;
     Ok((record, answer.residual))
+}
+
+/// A candidate as it is stored: to a millionth, so that what is read back is what was written.
+fn rounded(candidate: Candidate) -> Candidate {
+    Candidate {
+        logprob: (candidate.logprob * 1e6).round() / 1e6,
+        ..candidate
+    }
 }
 
 fn sha256(text: &str) -> String {
