@@ -1,11 +1,14 @@
 //! The canonical view of a model: config, tokenizer, tensors addressed by role, and one decoder.
 
 pub mod decoder;
+mod gguf_config;
 mod layers;
+mod open;
 pub mod role;
 pub mod site;
 pub mod spec;
 pub mod tensors;
+pub mod tokenizer;
 pub mod weights;
 
 pub use decoder::{Decoder, KvCache, Mode};
@@ -13,19 +16,37 @@ pub use role::{Expert, Param, Part, Role};
 pub use site::{Site, Tap};
 pub use spec::DecoderSpec;
 pub use tensors::{TensorInfo, TensorStore};
+pub use tokenizer::Tokenizer;
 pub use weights::{Binding, View, Weights};
+
+use serde_json::{Map, Value};
 
 use crate::source::Artefacts;
 
 /// One opened model.
 ///
-/// Weights are memory-mapped and decoded on demand; nothing is held in memory but headers.
+/// Weights are read and decoded on demand; nothing is held in memory but headers, config and
+/// vocabulary.
 #[derive(Debug)]
 pub struct Model {
     /// Name in reports.
     pub label: String,
     /// Its files.
     pub artefacts: Artefacts,
+    /// `config.json` as it stands, or GGUF metadata in its words; empty where there is neither.
+    pub config: Map<String, Value>,
+    /// Family that reads it (`llama`, `qwen2`, …); `None` for an architecture that is not known.
+    pub family: Option<&'static str>,
+    /// How the model is run, or in words why it cannot be.
+    pub spec: Result<DecoderSpec, String>,
+    /// Stored tensors, and the roles that could be bound to them (none without a family).
+    pub weights: Weights,
+    /// The tokenizer, or in words why there is none.
+    pub tokenizer: Result<Tokenizer, String>,
+    /// Stored numbers of floating or quantised type.
+    pub parameters: u64,
+    /// What a reader must know about how the files were understood.
+    pub caveats: Vec<String>,
 }
 
 /// What can go wrong between files and a model.
@@ -38,4 +59,12 @@ pub enum Error {
     /// Weight files that are not what they say.
     #[error(transparent)]
     Tensors(#[from] tensors::Error),
+    /// A JSON file that is not what it should be.
+    #[error("{file}: {reason}")]
+    Json {
+        /// The file.
+        file: String,
+        /// Why, and the way out.
+        reason: String,
+    },
 }

@@ -166,6 +166,15 @@ impl Dtype {
         self.codec != Codec::Opaque
     }
 
+    /// Whether it holds real numbers, and not integers or truth values.
+    pub fn is_float(self) -> bool {
+        use Codec::{Bool, I8, I16, I32, I64, U8, U16, U32, U64};
+        !matches!(
+            self.codec,
+            Bool | I8 | I16 | I32 | I64 | U8 | U16 | U32 | U64
+        )
+    }
+
     /// Whether it is a block format of GGUF (lossy).
     pub fn is_quantised(self) -> bool {
         matches!(self.codec, Codec::Ggml(_))

@@ -1,0 +1,250 @@
+//! Files -> model.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::gguf_config;
+use super::role::{Part, Role};
+use super::spec::DecoderSpec;
+use super::tensors::TensorStore;
+use super::tokenizer::Tokenizer;
+use super::weights::{Binding, Weights};
+use super::{Error, Model};
+use crate::source::{Artefact, Artefacts, Format};
+use crate::text::ModelText;
+
+/// Largest `config.json` that is read; real ones have some kB.
+const MAX_CONFIG: u64 = 16 << 20;
+
+impl Model {
+    /// Opens a model: checks the headers of its weight files, reads its config, finds its family,
+    /// binds roles and loads its tokenizer.
+    ///
+    /// An unknown architecture is not an error, nor is a missing or unusable tokenizer: the model is
+    /// then compared without roles, or not run, and says why.
+    ///
+    /// # Errors
+    /// Weight files or a config that are not what they should be.
+    pub fn open(artefacts: Artefacts, label: &str) -> Result<Self, Error> {
+        let store = TensorStore::open(&artefacts)?;
+        let config = match (&artefacts.config, artefacts.format) {
+            (Some(file), _) => read_object(&file.path)?,
+            (None, Format::Gguf) => gguf_config::config(&store),
+            (None, Format::Safetensors) => Map::new(),
+        };
+        let mut caveats = storage_caveats(&store);
+        let reading = read_architecture(&config, &store);
+        let (weights, unbound) = Weights::new(store, &reading.bindings);
+        let spec = reading.spec.and_then(|spec| {
+            check(&spec, &weights, unbound.first().map(ToString::to_string)).map(|()| spec)
+        });
+        let mut tokenizer = open_tokenizer(&artefacts, weights.store(), &config);
+        if let (Ok(found), Some(rows)) = (&mut tokenizer, embedding_rows(&weights, &config)) {
+            match found.fit(rows) {
+                Ok(caveat) => caveats.extend(caveat),
+                Err(reason) => tokenizer = Err(format!("{}: {reason}", tokenizer_file(&artefacts))),
+            }
+        }
+        Ok(Self {
+            label: label.to_owned(),
+            parameters: parameters(weights.store()),
+            config,
+            family: reading.family,
+            spec,
+            weights,
+            tokenizer,
+            caveats,
+            artefacts,
+        })
+    }
+
+    /// `sha256:…` of the model's files; see [`Artefacts::digest`].
+    pub fn digest(&self) -> String {
+        self.artefacts.digest()
+    }
+}
+
+/// What a family made of a config.
+struct Reading {
+    family: Option<&'static str>,
+    spec: Result<DecoderSpec, String>,
+    bindings: BTreeMap<Role, Binding>,
+}
+
+fn read_architecture(config: &Map<String, Value>, _store: &TensorStore) -> Reading {
+    let named = config
+        .get("model_type")
+        .and_then(Value::as_str)
+        .unwrap_or("");
+    let named = ModelText::new(named).clipped(60);
+    Reading {
+        family: None,
+        spec: Err(format!("the architecture `{named}` is not known")),
+        bindings: BTreeMap::new(),
+    }
+}
+
+/// Whether every role that the forward pass reads is there, with the shape that the config says.
+fn check(spec: &DecoderSpec, weights: &Weights, unbound: Option<String>) -> Result<(), String> {
+    if let Some(reason) = unbound {
+        return Err(reason);
+    }
+    for (role, (rows, columns)) in spec.roles() {
+        match weights.shape(&role) {
+            None => return Err(format!("the weights have no `{role}`")),
+            Some(shape) if shape == (rows, columns) => {}
+            Some((found_rows, found_columns)) => {
+                let tensor = weights.binding(&role).map_or("", |binding| &binding.tensor);
+                let tensor = ModelText::new(tensor).clipped(120);
+                return Err(format!(
+                    "tensor `{tensor}` gives `{role}` the shape {found_rows} x {found_columns}, the config asks for {rows} x {columns}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Stored numbers that training moves: integer buffers (position ids, masks) are left out.
+fn parameters(store: &TensorStore) -> u64 {
+    store
+        .iter()
+        .filter(|(_, info)| info.dtype.is_float())
+        .map(|(_, info)| info.elements as u64)
+        .sum()
+}
+
+/// What the way of storing does to the numbers.
+fn storage_caveats(store: &TensorStore) -> Vec<String> {
+    let mut quantised: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut caveats = Vec::new();
+    for (_, info) in store.iter().filter(|(_, info)| info.dtype.is_quantised()) {
+        *quantised.entry(info.dtype.name).or_default() += 1;
+    }
+    if !quantised.is_empty() {
+        let counts: Vec<String> = quantised
+            .iter()
+            .map(|(name, count)| format!("{count} as {name}"))
+            .collect();
+        caveats.push(format!(
+            "weights are rounded: tensors are stored {}",
+            counts.join(", ")
+        ));
+    }
+    let scaled = store
+        .names()
+        .filter(|name| name.ends_with("_scale_inv") || name.ends_with(".weight_scale"));
+    match scaled.count() {
+        0 => {}
+        count => caveats.push(format!(
+            "{count} tensors of scales belong to 8-bit weights, which are compared without them"
+        )),
+    }
+    let packed = store
+        .names()
+        .filter(|name| name.ends_with(".qweight") || name.ends_with(".weight_packed"));
+    match packed.count() {
+        0 => {}
+        count => caveats.push(format!(
+            "{count} tensors are packed integers (GPTQ, AWQ or the like), which are compared only bit by bit"
+        )),
+    }
+    caveats
+}
+
+fn embedding_rows(weights: &Weights, config: &Map<String, Value>) -> Option<usize> {
+    let declared = || usize::try_from(config.get("vocab_size")?.as_u64()?).ok();
+    weights
+        .shape(&Role::model(Part::Embed))
+        .map(|(rows, _)| rows)
+        .or_else(declared)
+}
+
+fn open_tokenizer(
+    artefacts: &Artefacts,
+    store: &TensorStore,
+    config: &Map<String, Value>,
+) -> Result<Tokenizer, String> {
+    let opened = match (&artefacts.tokenizer, artefacts.format) {
+        (Some(file), _) => Tokenizer::from_file(&file.path),
+        (None, Format::Gguf) => Tokenizer::from_gguf(store.metadata(), &tokenizer_file(artefacts)),
+        (None, Format::Safetensors) => return Err("the model has no tokenizer.json".to_owned()),
+    };
+    let mut tokenizer = opened.map_err(|error| error.to_string())?;
+    tokenizer.add_eos(ids(config.get("eos_token_id")));
+    for file in &artefacts.others {
+        add_eos_of(file, &mut tokenizer)?;
+    }
+    Ok(tokenizer)
+}
+
+/// Ends of text that `generation_config.json` and `tokenizer_config.json` name.
+fn add_eos_of(file: &Artefact, tokenizer: &mut Tokenizer) -> Result<(), String> {
+    let name = file.name.rsplit('/').next().unwrap_or_default();
+    let reads_ids = name == "generation_config.json";
+    if !reads_ids && name != "tokenizer_config.json" {
+        return Ok(());
+    }
+    let fields = read_object(&file.path).map_err(|error| error.to_string())?;
+    if reads_ids {
+        tokenizer.add_eos(ids(fields.get("eos_token_id")));
+    } else {
+        let token = match fields.get("eos_token") {
+            Some(Value::Object(token)) => token.get("content").and_then(Value::as_str),
+            other => other.and_then(Value::as_str),
+        };
+        let id = token.and_then(|token| tokenizer.id(token));
+        tokenizer.add_eos(id);
+    }
+    Ok(())
+}
+
+/// One id or a list of them.
+fn ids(value: Option<&Value>) -> Vec<u32> {
+    let one = |value: &Value| u32::try_from(value.as_u64()?).ok();
+    match value {
+        Some(Value::Array(values)) => values.iter().filter_map(one).collect(),
+        Some(value) => one(value).into_iter().collect(),
+        None => Vec::new(),
+    }
+}
+
+fn tokenizer_file(artefacts: &Artefacts) -> String {
+    let file = artefacts.tokenizer.as_ref().or(artefacts.weights.first());
+    let path = file.map(|file| file.path.display().to_string());
+    ModelText::new(path.unwrap_or_default()).to_string()
+}
+
+/// A JSON object of bounded size.
+fn read_object(path: &Path) -> Result<Map<String, Value>, Error> {
+    let wrong = |reason: String| Error::Json {
+        file: ModelText::new(path.display().to_string()).to_string(),
+        reason,
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
+    file.take(MAX_CONFIG + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| wrong(error.to_string()))?;
+    if bytes.len() as u64 > MAX_CONFIG {
+        return Err(wrong(format!(
+            "a config of more than {MAX_CONFIG} bytes is not read"
+        )));
+    }
+    match serde_json::from_slice(&bytes) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) => Err(wrong(
+            "it is not a JSON object; fetch the file again".to_owned(),
+        )),
+        Err(error) => {
+            let error = ModelText::new(error.to_string()).clipped(200);
+            Err(wrong(format!(
+                "it is not JSON ({error}); fetch the file again"
+            )))
+        }
+    }
+}
