@@ -50,7 +50,7 @@ impl fmt::Display for ModelText {
 }
 
 /// Characters that steer a terminal or reorder a line instead of being read.
-fn is_unsafe(c: char) -> bool {
+pub(crate) fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{00ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

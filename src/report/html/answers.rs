@@ -1,0 +1,117 @@
+//! Answers side by side.
+
+use std::collections::BTreeMap;
+
+use crate::report::data::{AnswerRow, Report};
+
+use super::Limits;
+use super::page::{passage, shown};
+
+/// What the page shows of the answers.
+pub(super) struct Answers {
+    pub rows: Vec<Answer>,
+    /// How many items of each kind there are, shown or not.
+    pub kinds: Vec<(&'static str, usize)>,
+    /// Items that are only in `result.json`.
+    pub left: usize,
+}
+
+/// One item.
+pub(super) struct Answer {
+    pub suite: String,
+    pub item: String,
+    pub kind: &'static str,
+    pub prompt: String,
+    pub target: Option<String>,
+    pub sides: [Side; 2],
+    pub alike: bool,
+}
+
+/// One model's answer.
+pub(super) struct Side {
+    pub class: &'static str,
+    pub name: String,
+    pub text: String,
+    pub symbol: &'static str,
+    pub mark: &'static str,
+}
+
+impl Answers {
+    pub fn new(report: &Report, names: &[String; 2], limits: Limits) -> Self {
+        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+        for row in &report.answers {
+            *counts.entry(kind(row)).or_default() += 1;
+        }
+        let rows: Vec<_> = report
+            .answers
+            .iter()
+            .take(limits.answers)
+            .map(|row| Answer::new(row, names, limits.passage))
+            .collect();
+        Self {
+            left: report.answers.len() - rows.len(),
+            rows,
+            kinds: counts.into_iter().map(|(k, n)| (KINDS[k], n)).collect(),
+        }
+    }
+}
+
+impl Answer {
+    fn new(row: &AnswerRow, names: &[String; 2], limit: usize) -> Self {
+        let side = |class, name: &String, text: &str, correct: Option<bool>| {
+            let (symbol, mark) = match correct {
+                Some(true) => ("✓", "right"),
+                Some(false) => ("✗", "wrong"),
+                None => ("–", "not scored"),
+            };
+            Side {
+                class,
+                name: name.clone(),
+                text: passage(text, limit),
+                symbol,
+                mark,
+            }
+        };
+        let [reference, suspect] = names;
+        Self {
+            suite: shown(&row.suite),
+            item: shown(&row.item),
+            kind: KINDS[kind(row)],
+            prompt: passage(&row.prompt, limit),
+            target: row.target.as_ref().map(|text| passage(text, limit)),
+            sides: [
+                side(
+                    "reference",
+                    reference,
+                    &row.reference,
+                    row.reference_correct,
+                ),
+                side("suspect", suspect, &row.suspect, row.suspect_correct),
+            ],
+            alike: row.alike,
+        }
+    }
+}
+
+/// Most telling first.
+const KINDS: [&str; 7] = [
+    "both wrong, same answer",
+    "both wrong, different answers",
+    "only the reference wrong",
+    "only the suspect wrong",
+    "both right",
+    "not scored, same answer",
+    "not scored, different answers",
+];
+
+fn kind(row: &AnswerRow) -> usize {
+    match (row.reference_correct, row.suspect_correct, row.alike) {
+        (Some(false), Some(false), true) => 0,
+        (Some(false), Some(false), false) => 1,
+        (Some(false), Some(true), _) => 2,
+        (Some(true), Some(false), _) => 3,
+        (Some(true), Some(true), _) => 4,
+        (_, _, true) => 5,
+        (_, _, false) => 6,
+    }
+}
