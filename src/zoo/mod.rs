@@ -1,4 +1,15 @@
 //! Ground truth: small models that this project trained, and what was done to them.
 
+pub mod checkpoint;
 pub mod corpus;
 mod dice;
+mod error;
+pub mod exam;
+mod loss;
+mod naming;
+pub mod recipe;
+pub mod train;
+pub mod transform;
+pub mod vocabulary;
+
+pub use error::Error;

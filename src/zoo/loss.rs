@@ -1,0 +1,137 @@
+//! Cross-entropy in one pass, with its gradient.
+
+use std::sync::Mutex;
+
+use candle_core::CpuStorage;
+use candle_core::CustomOp1;
+use candle_core::Layout;
+use candle_core::Result;
+use candle_core::Shape;
+use candle_core::Tensor;
+use rayon::prelude::*;
+
+/// Mean cross-entropy in nats of `logits` `[n, vocab_size]` (f32, CPU) for `targets` (`n` of them).
+///
+/// candle-nn's own goes through six tensors as large as the logits; with a vocabulary of thousands
+/// that is most of a small model's training step.
+///
+/// # Errors
+/// When the shapes disagree or a target is outside the vocabulary.
+pub(super) fn cross_entropy(logits: &Tensor, targets: Vec<u32>) -> Result<Tensor> {
+    let (n, vocab_size) = logits.dims2()?;
+    if targets.len() != n {
+        candle_core::bail!("{} targets for {n} rows of logits", targets.len());
+    }
+    if let Some(outside) = targets.iter().find(|&&target| target as usize >= vocab_size) {
+        candle_core::bail!("target {outside} is outside the vocabulary of {vocab_size}");
+    }
+    logits.contiguous()?.apply_op1(CrossEntropy {
+        targets,
+        gradient: Mutex::new(Vec::new()),
+    })
+}
+
+struct CrossEntropy {
+    targets: Vec<u32>,
+    /// Left by the forward pass for the backward pass.
+    gradient: Mutex<Vec<f32>>,
+}
+
+impl CustomOp1 for CrossEntropy {
+    fn name(&self) -> &'static str {
+        "cross-entropy"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let Some((start, end)) = layout.contiguous_offsets() else {
+            candle_core::bail!("cross-entropy needs contiguous logits");
+        };
+        let logits = &storage.as_slice::<f32>()?[start..end];
+        let rows = self.targets.len();
+        let width = logits.len() / rows;
+        let mut gradient = vec![0f32; logits.len()];
+        let losses: Vec<f64> = gradient
+            .par_chunks_mut(width)
+            .zip(logits.par_chunks(width))
+            .zip(self.targets.par_iter())
+            .map(|((gradient, logits), &target)| row(logits, target as usize, rows, gradient))
+            .collect();
+        let mean = losses.iter().sum::<f64>() / rows as f64;
+        if let Ok(mut kept) = self.gradient.lock() {
+            *kept = gradient;
+        }
+        Ok((CpuStorage::F32(vec![mean as f32]), Shape::from(())))
+    }
+
+    fn bwd(&self, arg: &Tensor, _res: &Tensor, grad_res: &Tensor) -> Result<Option<Tensor>> {
+        let gradient = match self.gradient.lock() {
+            Ok(mut kept) => std::mem::take(&mut *kept),
+            Err(_) => candle_core::bail!("the forward pass of cross-entropy failed"),
+        };
+        let gradient = Tensor::from_vec(gradient, arg.shape(), arg.device())?;
+        let factor = grad_res.to_scalar::<f32>()?;
+        if factor == 1.0 {
+            return Ok(Some(gradient));
+        }
+        Ok(Some((gradient * f64::from(factor))?))
+    }
+}
+
+/// One row: its loss, and `(softmax - one hot) / rows` into `gradient`.
+fn row(logits: &[f32], target: usize, rows: usize, gradient: &mut [f32]) -> f64 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    for (odds, &logit) in gradient.iter_mut().zip(logits) {
+        *odds = (logit - largest).exp();
+    }
+    let total: f64 = gradient.iter().map(|&odds| f64::from(odds)).sum();
+    let scale = (1.0 / (total * rows as f64)) as f32;
+    for odds in gradient.iter_mut() {
+        *odds *= scale;
+    }
+    gradient[target] -= 1.0 / rows as f32;
+    total.ln() - f64::from(logits[target] - largest)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use candle_core::Tensor;
+    use candle_core::Var;
+
+    use super::cross_entropy;
+
+    #[test]
+    fn agrees_with_candle_nn_in_value_and_gradient() {
+        let values: Vec<f32> = (0..40).map(|i| ((i * 37 % 17) as f32 - 8.0) / 2.0).collect();
+        let targets = vec![3u32, 0, 9, 9];
+        let gradient = |ours: bool| {
+            let logits = Var::from_vec(values.clone(), (4, 10), &Device::Cpu).expect("var");
+            let loss = if ours {
+                cross_entropy(&logits, targets.clone())
+            } else {
+                let targets = Tensor::new(targets.clone(), &Device::Cpu).expect("targets");
+                candle_nn::loss::cross_entropy(&logits, &targets)
+            };
+            let loss = (loss.expect("loss") * 2.0).expect("scaled");
+            let gradients = loss.backward().expect("gradients");
+            let gradient = gradients.get(&logits).expect("of the logits");
+            (
+                loss.to_scalar::<f32>().expect("scalar"),
+                gradient.flatten_all().expect("flat").to_vec1::<f32>().expect("f32"),
+            )
+        };
+        let (ours, our_gradient) = gradient(true);
+        let (theirs, their_gradient) = gradient(false);
+        assert!((ours - theirs).abs() < 1e-5, "{ours} {theirs}");
+        for (a, b) in our_gradient.iter().zip(&their_gradient) {
+            assert!((a - b).abs() < 1e-6, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn a_target_outside_the_vocabulary_is_refused() {
+        let logits = Tensor::zeros((2, 4), candle_core::DType::F32, &Device::Cpu).expect("zeros");
+        assert!(cross_entropy(&logits, vec![0, 4]).is_err());
+        assert!(cross_entropy(&logits, vec![0]).is_err());
+    }
+}

@@ -1,0 +1,245 @@
+//! Training a decoder with candle's autograd, on the CPU.
+//!
+//! Deterministic: initial weights, documents and their order come from the recipe's seeds, and no
+//! sum depends on the number of threads. Another processor (other vector instructions) rounds
+//! differently and ends at other weights with nearly the same loss.
+
+use std::collections::BTreeMap;
+
+use candle_core::Device;
+use candle_core::Tensor;
+use candle_core::Var;
+use candle_core::backprop::GradStore;
+use candle_nn::AdamW;
+use candle_nn::Optimizer;
+use candle_nn::ParamsAdamW;
+use tokenizers::Tokenizer;
+
+use crate::model::Decoder;
+use crate::model::DecoderSpec;
+use crate::model::Part;
+use crate::model::Role;
+use crate::model::decoder::Mode;
+
+use super::corpus::Corpus;
+use super::dice::Dice;
+use super::error::Error;
+use super::loss::cross_entropy;
+use super::recipe::Course;
+
+/// Weights by role, each with its shape.
+pub type Tensors = BTreeMap<Role, Tensor>;
+
+/// Gradients longer than this (Euclidean norm over all weights) are shortened to it.
+const LONGEST_GRADIENT: f64 = 1.0;
+
+/// One finished optimiser step.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// Counted from 1.
+    pub step: usize,
+    /// Mean over the step's tokens, in nats.
+    pub loss: f64,
+}
+
+/// What training leaves.
+#[derive(Debug)]
+pub struct Trained {
+    /// In f32.
+    pub tensors: Tensors,
+    /// Mean loss of the last twentieth of the steps, in nats per token.
+    pub loss: f64,
+    /// Entropy of the single-token distribution of the text, in nats: what a model that knows
+    /// nothing but frequencies would score.
+    pub unigram_entropy: f64,
+}
+
+/// Random weights for `spec`.
+///
+/// Gains are 1. Matrices are normal with variance `1 / in`, those that write to the residual stream
+/// with `1 / (2 layers in)` (Radford et al. 2019); embeddings have standard deviation 0.02.
+///
+/// # Errors
+/// What candle reports.
+pub fn initial(spec: &DecoderSpec, seed: u64) -> Result<Tensors, Error> {
+    let mut tensors = Tensors::new();
+    for (role, (rows, cols)) in spec.roles() {
+        let mut dice = Dice::named(seed, &role.to_string());
+        let deviation = match role.part {
+            part if part.is_norm() => None,
+            Part::Embed | Part::PositionEmbed | Part::Unembed => Some(0.02),
+            Part::Output | Part::Down => {
+                Some((2 * spec.num_hidden_layers * cols) as f64).map(|n| n.sqrt().recip())
+            }
+            _ => Some((cols as f64).sqrt().recip()),
+        };
+        let values: Vec<f32> = (0..rows * cols)
+            .map(|_| deviation.map_or(1.0, |deviation| (deviation * dice.normal()) as f32))
+            .collect();
+        let tensor = if deviation.is_none() {
+            Tensor::from_vec(values, rows * cols, &Device::Cpu)?
+        } else {
+            Tensor::from_vec(values, (rows, cols), &Device::Cpu)?
+        };
+        tensors.insert(role, tensor);
+    }
+    Ok(tensors)
+}
+
+/// Trains `start` through `course`; `watch` hears of every step.
+///
+/// # Errors
+/// A recipe that names an unknown domain, a tokenizer that does not fit, or a loss that is no
+/// longer a number.
+pub fn train(
+    spec: &DecoderSpec,
+    start: &Tensors,
+    tokenizer: &Tokenizer,
+    course: &Course,
+    watch: &mut dyn FnMut(Step),
+) -> Result<Trained, Error> {
+    let tokens = tokens(tokenizer, course)?;
+    let vars: BTreeMap<Role, Var> = start
+        .iter()
+        .map(|(role, tensor)| Ok((*role, Var::from_tensor(tensor)?)))
+        .collect::<Result<_, candle_core::Error>>()?;
+    let decoder = Decoder::from_tensors(spec, Mode::Differentiable, &mut |role| {
+        Ok(vars.get(role).map(|var| var.as_tensor().clone()))
+    })?;
+    let mut optimiser = Optimiser::new(&vars, course)?;
+    let mut losses = Vec::with_capacity(course.steps);
+    for step in 0..course.steps {
+        let (inputs, targets) = batch(&tokens, course, step)?;
+        let logits = decoder.forward(&inputs, None, &mut ())?;
+        let loss = cross_entropy(&logits.flatten(0, 1)?, targets)?;
+        optimiser.step(&loss, step)?;
+        let loss = f64::from(loss.to_scalar::<f32>()?);
+        if !loss.is_finite() {
+            return Err(Error::Diverged { step: step + 1 });
+        }
+        losses.push(loss);
+        watch(Step { step: step + 1, loss });
+    }
+    let last = &losses[losses.len() - losses.len().div_ceil(20)..];
+    Ok(Trained {
+        loss: last.iter().sum::<f64>() / last.len() as f64,
+        unigram_entropy: entropy(&tokens, spec.vocab_size),
+        tensors: vars
+            .into_iter()
+            .map(|(role, var)| (role, var.as_detached_tensor()))
+            .collect(),
+    })
+}
+
+/// The course's documents, each behind an end-of-text token, until every step has its windows.
+fn tokens(tokenizer: &Tokenizer, course: &Course) -> Result<Vec<u32>, Error> {
+    let wanted = course.steps * course.batch * course.context + 1;
+    let corpus = Corpus::new(course.world_seed, &course.mix)?;
+    let mut tokens = Vec::with_capacity(wanted + 4096);
+    for document in corpus.documents(course.order_seed) {
+        if tokens.len() >= wanted {
+            break;
+        }
+        let encoded = tokenizer
+            .encode_fast(document, true)
+            .map_err(Error::tokenizer)?;
+        tokens.extend_from_slice(encoded.get_ids());
+    }
+    tokens.truncate(wanted);
+    Ok(tokens)
+}
+
+/// Inputs `[batch, context]` of one step, and the token that follows each.
+fn batch(tokens: &[u32], course: &Course, step: usize) -> Result<(Tensor, Vec<u32>), Error> {
+    let size = course.batch * course.context;
+    let start = step * size;
+    let inputs = Tensor::from_slice(
+        &tokens[start..start + size],
+        (course.batch, course.context),
+        &Device::Cpu,
+    )?;
+    Ok((inputs, tokens[start + 1..=start + size].to_vec()))
+}
+
+/// AdamW with the course's schedule: decay on matrices, none on gains.
+struct Optimiser<'a> {
+    course: &'a Course,
+    vars: Vec<Var>,
+    matrices: AdamW,
+    vectors: AdamW,
+}
+
+impl<'a> Optimiser<'a> {
+    fn new(vars: &BTreeMap<Role, Var>, course: &'a Course) -> Result<Self, Error> {
+        let (matrices, vectors): (Vec<Var>, Vec<Var>) =
+            vars.values().cloned().partition(|var| var.rank() == 2);
+        let params = |weight_decay| ParamsAdamW {
+            lr: 0.0,
+            beta1: 0.9,
+            beta2: 0.95,
+            eps: 1e-8,
+            weight_decay,
+        };
+        Ok(Self {
+            course,
+            vars: vars.values().cloned().collect(),
+            matrices: AdamW::new(matrices, params(course.weight_decay))?,
+            vectors: AdamW::new(vectors, params(0.0))?,
+        })
+    }
+
+    fn step(&mut self, loss: &Tensor, step: usize) -> Result<(), Error> {
+        let mut gradients = loss.backward()?;
+        shorten(&mut gradients, &self.vars)?;
+        let rate = learning_rate(self.course, step);
+        for group in [&mut self.matrices, &mut self.vectors] {
+            group.set_learning_rate(rate);
+            group.step(&gradients)?;
+        }
+        Ok(())
+    }
+}
+
+fn shorten(gradients: &mut GradStore, vars: &[Var]) -> Result<(), Error> {
+    let mut square = 0.0;
+    for var in vars {
+        if let Some(gradient) = gradients.get(var) {
+            square += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
+        }
+    }
+    let length = square.sqrt();
+    if length <= LONGEST_GRADIENT {
+        return Ok(());
+    }
+    for var in vars {
+        if let Some(gradient) = gradients.remove(var) {
+            gradients.insert(var, (gradient * (LONGEST_GRADIENT / length))?);
+        }
+    }
+    Ok(())
+}
+
+/// Linear rise, then half a cosine down to the final share.
+fn learning_rate(course: &Course, step: usize) -> f64 {
+    let highest = course.learning_rate;
+    if step < course.warmup {
+        return highest * (step + 1) as f64 / course.warmup as f64;
+    }
+    let done = (step - course.warmup) as f64 / (course.steps - course.warmup).max(1) as f64;
+    let cosine = 0.5 * (1.0 + (std::f64::consts::PI * done).cos());
+    highest * (course.final_share + (1.0 - course.final_share) * cosine)
+}
+
+fn entropy(tokens: &[u32], vocab_size: usize) -> f64 {
+    let mut counts = vec![0u64; vocab_size];
+    for &token in tokens {
+        counts[token as usize] += 1;
+    }
+    let total = tokens.len() as f64;
+    counts
+        .iter()
+        .filter(|&&count| count > 0)
+        .map(|&count| count as f64 / total)
+        .map(|share| -share * share.ln())
+        .sum()
+}

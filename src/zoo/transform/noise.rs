@@ -1,0 +1,51 @@
+//! Gaussian noise: the change reported between Llama3-V and MiniCPM-Llama3-V 2.5.
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use super::super::checkpoint::Checkpoint;
+use super::super::dice::Dice;
+
+/// Normal noise of one standard deviation on every weight, gains included.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GaussianNoise {
+    /// Standard deviation of the noise as a share of that of all matrix entries together.
+    pub relative_sigma: f64,
+    /// The standard deviation itself; known once it was applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sigma: Option<f64>,
+    /// Of the noise.
+    pub seed: u64,
+}
+
+impl GaussianNoise {
+    pub(super) fn apply(&self, checkpoint: &mut Checkpoint) -> Self {
+        let sigma = self.relative_sigma * deviation(checkpoint);
+        for (role, weight) in &mut checkpoint.weights {
+            let mut dice = Dice::named(self.seed, &role.to_string());
+            for value in &mut weight.values {
+                *value = (f64::from(*value) + sigma * dice.normal()) as f32;
+            }
+        }
+        Self {
+            sigma: Some(sigma),
+            ..self.clone()
+        }
+    }
+}
+
+/// Standard deviation of all matrix entries.
+fn deviation(checkpoint: &Checkpoint) -> f64 {
+    let entries = || {
+        checkpoint
+            .weights
+            .values()
+            .filter(|weight| weight.shape.len() == 2)
+            .flat_map(|weight| weight.values.iter().map(|&value| f64::from(value)))
+    };
+    let count = entries().count() as f64;
+    let mean = entries().sum::<f64>() / count;
+    let variance = entries().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+    variance.sqrt()
+}

@@ -1,0 +1,60 @@
+//! Other tensor names and another family's config; every weight stays as it is.
+
+use serde::Deserialize;
+use serde::Serialize;
+use serde_json::Map;
+use serde_json::Value;
+use serde_json::json;
+
+use super::super::checkpoint::Checkpoint;
+use super::super::naming::Naming;
+
+/// Takes the names and config of another family whose forward pass is the same.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rename {
+    /// Whose names.
+    pub family: Disguise,
+}
+
+/// Families with the forward pass of Llama and other names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Disguise {
+    /// The first Yi release (2023): two tensors per block renamed, `model_type` `Yi`.
+    Yi,
+}
+
+impl Rename {
+    pub(super) fn apply(&self, checkpoint: &mut Checkpoint) {
+        match self.family {
+            Disguise::Yi => {
+                checkpoint.naming = Naming::Yi;
+                checkpoint.config = yi(&checkpoint.config);
+            }
+        }
+    }
+}
+
+/// The same numbers under Yi's class names and in its order; entries that say the same by default
+/// are left out, the longer context it announces changes no weight.
+fn yi(llama: &Map<String, Value>) -> Map<String, Value> {
+    let mut config = Map::new();
+    config.insert("architectures".to_owned(), json!(["YiForCausalLM"]));
+    config.insert(
+        "auto_map".to_owned(),
+        json!({
+            "AutoConfig": "configuration_yi.YiConfig",
+            "AutoModelForCausalLM": "modeling_yi.YiForCausalLM"
+        }),
+    );
+    let mut rest: Vec<(&String, &Value)> = llama
+        .iter()
+        .filter(|(key, _)| !["architectures", "attention_bias", "mlp_bias"].contains(&key.as_str()))
+        .collect();
+    rest.sort_by_key(|(key, _)| *key);
+    config.extend(rest.into_iter().map(|(k, v)| (k.clone(), v.clone())));
+    config.insert("model_type".to_owned(), json!("Yi"));
+    config.insert("max_position_embeddings".to_owned(), json!(4096));
+    config
+}
