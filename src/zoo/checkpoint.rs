@@ -78,6 +78,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// When a weight or the tokenizer cannot be read.
+    #[cfg(any())]
     pub fn of(model: &Model) -> Result<Self, Error> {
         let tokenizer = match &model.artefacts.tokenizer {
             Some(file) => std::fs::read(&file.path).map_err(Error::io(&file.path))?,
@@ -88,7 +89,11 @@ impl Checkpoint {
             let Some((rows, cols)) = model.weights.shape(role) else {
                 continue;
             };
-            let shape = if cols == 1 { vec![rows] } else { vec![rows, cols] };
+            let shape = if cols == 1 {
+                vec![rows]
+            } else {
+                vec![rows, cols]
+            };
             let values = model.weights.all(role).map_err(crate::model::Error::from)?;
             weights.insert(*role, Matrix { shape, values });
         }

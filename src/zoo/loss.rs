@@ -22,7 +22,10 @@ pub(super) fn cross_entropy(logits: &Tensor, targets: Vec<u32>) -> Result<Tensor
     if targets.len() != n {
         candle_core::bail!("{} targets for {n} rows of logits", targets.len());
     }
-    if let Some(outside) = targets.iter().find(|&&target| target as usize >= vocab_size) {
+    if let Some(outside) = targets
+        .iter()
+        .find(|&&target| target as usize >= vocab_size)
+    {
         candle_core::bail!("target {outside} is outside the vocabulary of {vocab_size}");
     }
     logits.contiguous()?.apply_op1(CrossEntropy {
@@ -102,7 +105,9 @@ mod tests {
 
     #[test]
     fn agrees_with_candle_nn_in_value_and_gradient() {
-        let values: Vec<f32> = (0..40).map(|i| ((i * 37 % 17) as f32 - 8.0) / 2.0).collect();
+        let values: Vec<f32> = (0..40)
+            .map(|i| ((i * 37 % 17) as f32 - 8.0) / 2.0)
+            .collect();
         let targets = vec![3u32, 0, 9, 9];
         let gradient = |ours: bool| {
             let logits = Var::from_vec(values.clone(), (4, 10), &Device::Cpu).expect("var");
@@ -117,7 +122,11 @@ mod tests {
             let gradient = gradients.get(&logits).expect("of the logits");
             (
                 loss.to_scalar::<f32>().expect("scalar"),
-                gradient.flatten_all().expect("flat").to_vec1::<f32>().expect("f32"),
+                gradient
+                    .flatten_all()
+                    .expect("flat")
+                    .to_vec1::<f32>()
+                    .expect("f32"),
             )
         };
         let (ours, our_gradient) = gradient(true);

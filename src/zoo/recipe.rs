@@ -169,7 +169,9 @@ impl Recipes {
             _ => return Err("it needs either `initial` or `parent`".to_owned()),
         }
         match &recipe.course {
-            Some(course) if !self.courses.contains_key(course) => Err(format!("no course {course}")),
+            Some(course) if !self.courses.contains_key(course) => {
+                Err(format!("no course {course}"))
+            }
             _ => Ok(()),
         }
     }
@@ -246,7 +248,11 @@ members:
     fn what_cannot_be_followed_is_refused() {
         for (from, to, reason) in [
             ("parent: base", "parent: orphan", "orphan"),
-            ("course: c}\n  - name: child", "course: d}\n  - name: child", "no course d"),
+            (
+                "course: c}\n  - name: child",
+                "course: d}\n  - name: child",
+                "no course d",
+            ),
             ("name: grandchild", "name: child", "twice"),
             ("recipes/v1", "recipes/v9", "schema"),
             ("seed: 4", "seed: 4, strength: 2", "strength"),

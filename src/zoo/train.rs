@@ -17,6 +17,7 @@ use tokenizers::Tokenizer;
 
 use crate::model::Decoder;
 use crate::model::DecoderSpec;
+use crate::model::Param;
 use crate::model::Part;
 use crate::model::Role;
 use crate::model::decoder::Mode;
@@ -56,7 +57,7 @@ pub struct Trained {
 
 /// Random weights for `spec`.
 ///
-/// Gains are 1. Matrices are normal with variance `1 / in`, those that write to the residual stream
+/// Gains are 1 and biases 0. Matrices are normal with variance `1 / in`, those that write to the residual stream
 /// with `1 / (2 layers in)` (Radford et al. 2019); embeddings have standard deviation 0.02.
 ///
 /// # Errors
@@ -65,20 +66,22 @@ pub fn initial(spec: &DecoderSpec, seed: u64) -> Result<Tensors, Error> {
     let mut tensors = Tensors::new();
     for (role, (rows, cols)) in spec.roles() {
         let mut dice = Dice::named(seed, &role.to_string());
+        let vector = role.part.is_norm() || role.param == Param::Bias;
         let deviation = match role.part {
-            part if part.is_norm() => None,
-            Part::Embed | Part::PositionEmbed | Part::Unembed => Some(0.02),
+            _ if vector => 0.0,
+            Part::Embed | Part::PositionEmbed | Part::Unembed => 0.02,
             Part::Output | Part::Down => {
-                Some((2 * spec.num_hidden_layers * cols) as f64).map(|n| n.sqrt().recip())
+                ((2 * spec.num_hidden_layers * cols) as f64).sqrt().recip()
             }
-            _ => Some((cols as f64).sqrt().recip()),
+            _ => (cols as f64).sqrt().recip(),
         };
-        let values: Vec<f32> = (0..rows * cols)
-            .map(|_| deviation.map_or(1.0, |deviation| (deviation * dice.normal()) as f32))
-            .collect();
-        let tensor = if deviation.is_none() {
-            Tensor::from_vec(values, rows * cols, &Device::Cpu)?
+        let tensor = if vector {
+            let value = if role.param == Param::Bias { 0f32 } else { 1.0 };
+            Tensor::full(value, rows, &Device::Cpu)?
         } else {
+            let values: Vec<f32> = (0..rows * cols)
+                .map(|_| (deviation * dice.normal()) as f32)
+                .collect();
             Tensor::from_vec(values, (rows, cols), &Device::Cpu)?
         };
         tensors.insert(role, tensor);
@@ -118,7 +121,10 @@ pub fn train(
             return Err(Error::Diverged { step: step + 1 });
         }
         losses.push(loss);
-        watch(Step { step: step + 1, loss });
+        watch(Step {
+            step: step + 1,
+            loss,
+        });
     }
     let last = &losses[losses.len() - losses.len().div_ceil(20)..];
     Ok(Trained {

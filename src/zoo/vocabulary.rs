@@ -1,6 +1,7 @@
 //! Trains the tokenizer that zoo members share.
 
 use tokenizers::AddedToken;
+use tokenizers::NormalizerWrapper;
 use tokenizers::Tokenizer;
 use tokenizers::models::bpe::BPE;
 use tokenizers::models::bpe::BpeTrainer;
@@ -31,7 +32,7 @@ pub fn train(
         .build();
     let byte_level = ByteLevel::default().add_prefix_space(false);
     let mut tokenizer =
-        TokenizerImpl::<BPE, tokenizers::NormalizerWrapper, ByteLevel, ByteLevel, ByteLevel>::new(
+        TokenizerImpl::<BPE, NormalizerWrapper, ByteLevel, TemplateProcessing, ByteLevel>::new(
             BPE::default(),
         );
     tokenizer
