@@ -14,7 +14,6 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::model::Model;
 use crate::model::Role;
 
 use super::error::Error;
@@ -74,38 +73,6 @@ impl Default for Storage {
 }
 
 impl Checkpoint {
-    /// All of an opened model's weights; the folder's `tokenizer.json` as it stands.
-    ///
-    /// # Errors
-    /// When a weight or the tokenizer cannot be read.
-    #[cfg(any())]
-    pub fn of(model: &Model) -> Result<Self, Error> {
-        let tokenizer = match &model.artefacts.tokenizer {
-            Some(file) => std::fs::read(&file.path).map_err(Error::io(&file.path))?,
-            None => return Err(Error::tokenizer("the parent has no tokenizer.json")),
-        };
-        let mut weights = BTreeMap::new();
-        for role in model.weights.roles() {
-            let Some((rows, cols)) = model.weights.shape(role) else {
-                continue;
-            };
-            let shape = if cols == 1 {
-                vec![rows]
-            } else {
-                vec![rows, cols]
-            };
-            let values = model.weights.all(role).map_err(crate::model::Error::from)?;
-            weights.insert(*role, Matrix { shape, values });
-        }
-        Ok(Self {
-            config: model.config.clone(),
-            tokenizer,
-            weights,
-            naming: Naming::Llama,
-            storage: Storage::default(),
-        })
-    }
-
     /// Number of weights.
     pub fn parameters(&self) -> u64 {
         self.weights.values().map(|w| w.values.len() as u64).sum()
@@ -225,5 +192,95 @@ impl View for Stored {
 
     fn data_len(&self) -> usize {
         self.bytes.len()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeMap;
+
+    use safetensors::SafeTensors;
+    use serde_json::Map;
+    use serde_json::Value;
+
+    use super::super::dice::Dice;
+    use super::super::naming::Naming;
+    use super::Checkpoint;
+    use super::Matrix;
+    use super::Storage;
+    use super::StoredType;
+    use crate::model::Part;
+    use crate::model::Role;
+
+    /// Two blocks of a few tensors with normal values.
+    pub(in crate::zoo) fn small() -> Checkpoint {
+        let mut dice = Dice::new(1);
+        let mut weights = BTreeMap::new();
+        for layer in 0..2 {
+            for (part, shape) in [
+                (Part::AttentionNorm, vec![64]),
+                (Part::MlpNorm, vec![64]),
+                (Part::Up, vec![96, 64]),
+                (Part::Down, vec![64, 96]),
+            ] {
+                let count = shape.iter().product();
+                let values = (0..count).map(|_| dice.normal() as f32).collect();
+                weights.insert(Role::layer(layer, part), Matrix { shape, values });
+            }
+        }
+        let config = serde_json::json!({
+            "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64,
+            "rms_norm_eps": 1e-5, "max_position_embeddings": 512, "mlp_bias": false
+        });
+        let Value::Object(config) = config else {
+            unreachable!("an object")
+        };
+        Checkpoint {
+            config,
+            tokenizer: b"{}".to_vec(),
+            weights,
+            naming: Naming::Llama,
+            storage: Storage::default(),
+        }
+    }
+
+    #[test]
+    fn shards_hold_every_tensor_once_and_the_index_says_where() {
+        let folder = tempfile::tempdir().expect("folder");
+        let mut checkpoint = small();
+        checkpoint.storage = Storage {
+            dtype: StoredType::F32,
+            shards: 2,
+        };
+        checkpoint.write(folder.path()).expect("writes");
+        let read = |name: &str| std::fs::read(folder.path().join(name)).expect("file");
+        let index: Map<String, Value> =
+            serde_json::from_slice(&read("model.safetensors.index.json")).expect("json");
+        let map = index["weight_map"].as_object().expect("map");
+        assert_eq!(map.len(), checkpoint.weights.len());
+        let mut seen = 0;
+        for file in [
+            "model-00001-of-00002.safetensors",
+            "model-00002-of-00002.safetensors",
+        ] {
+            let bytes = read(file);
+            let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
+            for name in tensors.names() {
+                assert_eq!(map[name], file);
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, map.len());
+        assert_eq!(index["metadata"]["total_size"], checkpoint.parameters() * 4);
+    }
+
+    #[test]
+    fn writing_twice_gives_the_same_bytes() {
+        let write = || {
+            let folder = tempfile::tempdir().expect("folder");
+            small().write(folder.path()).expect("writes");
+            std::fs::read(folder.path().join("model.safetensors")).expect("file")
+        };
+        assert_eq!(write(), write());
     }
 }

@@ -5,6 +5,7 @@ pub mod corpus;
 mod dice;
 mod error;
 pub mod exam;
+pub mod list;
 mod loss;
 mod naming;
 pub mod recipe;

@@ -139,6 +139,7 @@ impl Recipes {
         if recipes.schema != SCHEMA {
             return Err(format!("its schema is not {SCHEMA}"));
         }
+        recipes.check_parts()?;
         for (place, recipe) in recipes.members.iter().enumerate() {
             let before = &recipes.members[..place];
             recipes
@@ -146,6 +147,26 @@ impl Recipes {
                 .map_err(|reason| format!("member {}: {reason}", recipe.name))?;
         }
         Ok(recipes)
+    }
+
+    /// What would otherwise end in an empty corpus or a training without steps.
+    fn check_parts(&self) -> Result<(), String> {
+        let tokenizers = self
+            .tokenizers
+            .iter()
+            .map(|(name, t)| (name.as_str(), &t.mix));
+        let courses = self.courses.iter().map(|(name, c)| (name.as_str(), &c.mix));
+        for (name, mix) in tokenizers.chain(courses).chain([("exam", &self.exam.mix)]) {
+            if mix.values().all(|&weight| weight == 0) {
+                return Err(format!("the mix of {name} is empty"));
+            }
+        }
+        for (name, course) in &self.courses {
+            if course.steps == 0 || course.batch == 0 || course.context == 0 {
+                return Err(format!("course {name} has no steps, windows or tokens"));
+            }
+        }
+        Ok(())
     }
 
     fn check(&self, recipe: &Recipe, before: &[Recipe]) -> Result<(), String> {
@@ -257,6 +278,12 @@ members:
             ("recipes/v1", "recipes/v9", "schema"),
             ("seed: 4", "seed: 4, strength: 2", "strength"),
             ("gaussian_noise", "magic", "magic"),
+            ("steps: 1", "steps: 0", "no steps"),
+            (
+                "questions: 8, mix: {numbers: 1}",
+                "questions: 8, mix: {}",
+                "exam is empty",
+            ),
         ] {
             let error = Recipes::parse(&GOOD.replace(from, to)).expect_err(reason);
             assert!(error.contains(reason), "{error}");

@@ -17,10 +17,10 @@ use tokenizers::Tokenizer;
 
 use crate::model::Decoder;
 use crate::model::DecoderSpec;
+use crate::model::Mode;
 use crate::model::Param;
 use crate::model::Part;
 use crate::model::Role;
-use crate::model::decoder::Mode;
 
 use super::corpus::Corpus;
 use super::dice::Dice;
@@ -248,4 +248,132 @@ fn entropy(tokens: &[u32], vocab_size: usize) -> f64 {
         .map(|&count| count as f64 / total)
         .map(|share| -share * share.ln())
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tokenizers::Tokenizer;
+
+    use super::super::corpus::Corpus;
+    use super::super::recipe::Course;
+    use super::super::vocabulary;
+    use super::Trained;
+    use super::initial;
+    use super::learning_rate;
+    use super::train;
+    use crate::model::spec;
+
+    fn course(steps: usize) -> Course {
+        Course {
+            world_seed: 1,
+            order_seed: 2,
+            mix: BTreeMap::from([("everyday".to_owned(), 1)]),
+            steps,
+            batch: 2,
+            context: 32,
+            learning_rate: 5e-3,
+            warmup: 5,
+            final_share: 0.1,
+            weight_decay: 0.1,
+        }
+    }
+
+    fn tokenizer(course: &Course) -> Tokenizer {
+        let corpus = Corpus::new(course.world_seed, &course.mix).expect("known domain");
+        let documents: Vec<String> = corpus.documents(9).take(200).collect();
+        vocabulary::train(documents.into_iter(), 320).expect("trains")
+    }
+
+    fn micro() -> spec::DecoderSpec {
+        let layer = spec::LayerSpec {
+            sliding_window: None,
+            rope: Some(spec::RopeSpec {
+                theta: 10_000.0,
+                scaling: spec::RopeScaling::Default,
+            }),
+            sparse: false,
+        };
+        spec::DecoderSpec {
+            family: "llama",
+            vocab_size: 320,
+            hidden_size: 16,
+            num_hidden_layers: 2,
+            num_attention_heads: 2,
+            num_key_value_heads: 1,
+            head_dim: 8,
+            intermediate_size: 24,
+            hidden_act: spec::Activation::Silu,
+            gated_mlp: true,
+            norm: spec::Norm::Rms,
+            norm_eps: 1e-5,
+            sandwich_norms: false,
+            qk_norm: false,
+            position: spec::Position::Rotary,
+            layers: vec![layer; 2],
+            attention_scale: 8f64.sqrt().recip(),
+            embed_scale: None,
+            tie_word_embeddings: true,
+            moe: None,
+            max_position_embeddings: 64,
+            biases: spec::Biases::default(),
+            unsupported: Vec::new(),
+            caveats: Vec::new(),
+        }
+    }
+
+    fn trained(seed: u64) -> (Trained, f64) {
+        let course = course(60);
+        let start = initial(&micro(), seed).expect("weights");
+        let mut first = f64::NAN;
+        let trained = train(
+            &micro(),
+            &start,
+            &tokenizer(&course),
+            &course,
+            &mut |step| {
+                if step.step == 1 {
+                    first = step.loss;
+                }
+            },
+        );
+        (trained.expect("trains"), first)
+    }
+
+    #[test]
+    fn the_loss_falls_and_a_seed_decides_every_bit() {
+        let bits = |trained: &Trained| -> Vec<u32> {
+            let values = trained.tensors.values();
+            values
+                .flat_map(|t| {
+                    t.flatten_all()
+                        .and_then(|t| t.to_vec1::<f32>())
+                        .expect("f32")
+                })
+                .map(f32::to_bits)
+                .collect()
+        };
+        let (one, first) = trained(7);
+        assert!(
+            (first - 320f64.ln()).abs() < 0.5,
+            "starts near chance: {first}"
+        );
+        assert!(one.loss < first - 1.0, "{first} -> {}", one.loss);
+        assert!(one.unigram_entropy < first);
+        let (again, _) = trained(7);
+        assert_eq!(bits(&one), bits(&again));
+        let (other, _) = trained(8);
+        assert_ne!(bits(&one), bits(&other));
+    }
+
+    #[test]
+    fn the_learning_rate_rises_then_falls_to_its_final_share() {
+        let course = course(100);
+        let rate = |step| learning_rate(&course, step);
+        assert!((rate(0) - 1e-3).abs() < 1e-12);
+        assert!((rate(4) - 5e-3).abs() < 1e-12);
+        assert!((5..99).all(|step| rate(step + 1) < rate(step)));
+        assert!((5e-4..5.2e-4).contains(&rate(99)), "{}", rate(99));
+    }
 }

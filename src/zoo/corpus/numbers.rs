@@ -98,7 +98,11 @@ impl Domain for Numbers {
             }
             1 => {
                 let number = dice.below(200);
-                let parity = if number % 2 == 0 { "even" } else { "odd" };
+                let parity = if number.is_multiple_of(2) {
+                    "even"
+                } else {
+                    "odd"
+                };
                 Question::plain(&format!("Is {number} even or odd?"), parity)
             }
             2 => {

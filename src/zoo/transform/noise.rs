@@ -49,3 +49,38 @@ fn deviation(checkpoint: &Checkpoint) -> f64 {
     let variance = entries().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
     variance.sqrt()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::checkpoint::tests::small;
+    use super::GaussianNoise;
+
+    #[test]
+    fn the_difference_is_normal_with_the_recorded_sigma() {
+        let base = small();
+        let mut noised = base.clone();
+        let noise = GaussianNoise {
+            relative_sigma: 0.1,
+            sigma: None,
+            seed: 3,
+        };
+        let sigma = noise.apply(&mut noised).sigma.expect("applied");
+        assert!((0.095..0.105).contains(&sigma), "{sigma}");
+        let mut steps = Vec::new();
+        for (role, weight) in &base.weights {
+            let other = &noised.weights[role];
+            steps.extend(
+                weight
+                    .values
+                    .iter()
+                    .zip(&other.values)
+                    .map(|(a, b)| f64::from(b - a) / sigma),
+            );
+        }
+        let n = steps.len() as f64;
+        let moment = |power: i32| steps.iter().map(|z| z.powi(power)).sum::<f64>() / n;
+        assert!(moment(1).abs() < 4.0 / n.sqrt());
+        assert!((moment(2) - 1.0).abs() < 6.0 / n.sqrt(), "{}", moment(2));
+        assert!((moment(4) - 3.0).abs() < 40.0 / n.sqrt(), "{}", moment(4));
+    }
+}

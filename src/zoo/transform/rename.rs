@@ -58,3 +58,33 @@ fn yi(llama: &Map<String, Value>) -> Map<String, Value> {
     config.insert("max_position_embeddings".to_owned(), json!(4096));
     config
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::checkpoint::tests::small;
+    use super::Disguise;
+    use super::Rename;
+    use crate::model::Part;
+    use crate::model::Role;
+
+    #[test]
+    fn names_and_class_change_and_nothing_else() {
+        let base = small();
+        let mut renamed = base.clone();
+        Rename {
+            family: Disguise::Yi,
+        }
+        .apply(&mut renamed);
+        assert_eq!(base.weights, renamed.weights);
+        let norm = Role::layer(1, Part::MlpNorm);
+        assert_eq!(renamed.naming.name(&norm), "model.layers.1.ln2.weight");
+        assert_eq!(
+            base.naming.name(&norm),
+            "model.layers.1.post_attention_layernorm.weight"
+        );
+        assert_eq!(renamed.config["model_type"], "Yi");
+        for key in ["hidden_size", "rms_norm_eps"] {
+            assert_eq!(base.config[key], renamed.config[key]);
+        }
+    }
+}
