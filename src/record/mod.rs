@@ -1,12 +1,14 @@
 //! What one model did, or is: facts about a single model from which evidence is later drawn.
 
 mod error;
+mod profile;
 mod run;
 mod runner;
 mod score;
 mod store;
 
 pub use error::Error;
+pub use profile::profile;
 pub use run::header;
 pub use run::run_suite;
 pub use runner::Answer;
@@ -149,7 +151,7 @@ pub struct TensorFacts {
 /// First two moments and range, accumulated in f64.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Moments {
-    /// Elements.
+    /// Elements that are finite numbers; fewer than the role has where weights are broken.
     pub count: u64,
     /// Mean.
     pub mean: f64,
