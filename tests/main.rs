@@ -2,6 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
 mod architecture;
+mod common;
 mod recording;
 mod sources;
+#[cfg(feature = "hub")]
+mod sources_hub;
+#[cfg(feature = "hub")]
+mod sources_hub_faults;
 mod suites;

@@ -33,17 +33,6 @@ pub enum Error {
         /// Why, and what to name instead.
         reason: String,
     },
-    /// The only weights are PyTorch pickles, which can run code when they are opened.
-    #[error(
-        "{}: PyTorch pickle files are never opened, they can run code; if you trust them, save the model once as safetensors: {remedy}",
-        shown(path)
-    )]
-    Pickle {
-        /// The pickle file.
-        path: PathBuf,
-        /// The Python call that writes safetensors.
-        remedy: String,
-    },
     /// A shard index that cannot be followed.
     #[error("{}: {reason}", shown(path))]
     ShardIndex {
@@ -87,6 +76,17 @@ pub enum Error {
     DataRoot {
         /// Where it was looked for.
         tried: String,
+    },
+    /// A file in the hub cache is not what the hub published.
+    #[error(
+        "hf:{repo}: {} in the cache does not match its hash and was removed; run again with the network on to fetch it anew",
+        clipped(name)
+    )]
+    CacheMismatch {
+        /// `owner/name`.
+        repo: String,
+        /// The file.
+        name: String,
     },
     /// A hub model could not be fetched.
     #[error("hf:{repo}: {reason}")]

@@ -66,16 +66,20 @@ impl Folder {
         }))
     }
 
-    /// Names of the folder's own files (not of its subfolders) with one of the extensions, sorted.
-    pub(super) fn with_extension(&self, extensions: &[&str]) -> Result<Vec<String>, Error> {
+    /// [`Self::find`] for a file that was seen a moment ago.
+    pub(super) fn require(&self, name: &str) -> Result<Candidate, Error> {
+        self.find(name)?.ok_or_else(|| Error::Io {
+            path: self.shown.join(name),
+            source: std::io::ErrorKind::NotFound.into(),
+        })
+    }
+
+    /// Names of the folder's own entries (not of its subfolders'), sorted.
+    pub(super) fn names(&self) -> Result<Vec<String>, Error> {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(&self.root).map_err(Error::io(&self.shown))? {
             let entry = entry.map_err(Error::io(&self.shown))?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let wanted = has_extension(&name, extensions);
-            if wanted && !name.starts_with('.') && entry.path().is_file() {
-                names.push(name);
-            }
+            names.push(entry.file_name().to_string_lossy().into_owned());
         }
         names.sort();
         Ok(names)
@@ -90,7 +94,7 @@ pub(super) fn has_extension(name: &str, extensions: &[&str]) -> bool {
 }
 
 /// Relative, and made of plain parts only, under the rules of any system that might read it.
-fn is_inner(name: &str) -> bool {
+pub(super) fn is_inner(name: &str) -> bool {
     !name.is_empty()
         && !name.contains(['\\', '\0', ':'])
         && Path::new(name)

@@ -34,10 +34,8 @@ pub(super) fn shards(folder: &Folder, index: &Candidate) -> Result<Vec<Candidate
             Ok(Some(file)) => found.push(file),
             Ok(None) => {
                 return Err(refuse(format!(
-                    "it names {}, which is not in the folder; download the missing file ({} of {} are named in all)",
-                    shown(name),
-                    names.len(),
-                    if names.len() == 1 { "file" } else { "files" },
+                    "it names {}, which is not in the folder; download the missing file",
+                    shown(name)
                 )));
             }
             Err(Error::Outside { name, .. }) => {

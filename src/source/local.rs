@@ -9,20 +9,14 @@ use super::Progress;
 use super::folder::Folder;
 use super::folder::has_extension;
 use super::index;
+use super::layout;
+use super::layout::CONFIG;
+use super::layout::EXTRAS;
+use super::layout::INDEX;
+use super::layout::TOKENIZER;
+use super::layout::Weights;
 use super::pin::Candidate;
 use super::pin::pin;
-
-pub(super) const SINGLE: &str = "model.safetensors";
-pub(super) const INDEX: &str = "model.safetensors.index.json";
-pub(super) const CONFIG: &str = "config.json";
-pub(super) const TOKENIZER: &str = "tokenizer.json";
-/// Read when they are there.
-pub(super) const EXTRAS: [&str; 3] = [
-    "generation_config.json",
-    "special_tokens_map.json",
-    "tokenizer_config.json",
-];
-const PICKLES: [&str; 5] = ["bin", "pt", "pth", "ckpt", "pkl"];
 
 /// The files of a model before they are hashed.
 struct Layout {
@@ -65,89 +59,32 @@ pub(super) fn open_gguf(
 }
 
 fn folder(folder: &Folder) -> Result<Layout, Error> {
-    let single = folder.find(SINGLE)?;
-    let index = folder.find(INDEX)?;
-    let weights = match (single, &index) {
-        (Some(single), None) => vec![single],
-        (single, Some(index)) => {
-            let shards = index::shards(folder, index)?;
-            if single.is_some() && shards.iter().all(|shard| shard.name != SINGLE) {
-                return Err(Error::unusable(
-                    folder.path(),
-                    format!(
-                        "holds both {SINGLE} and the shards of {INDEX}; name the one file, or move it away"
-                    ),
-                ));
-            }
-            shards
-        }
-        (None, None) => match folder.with_extension(&["safetensors"])?.as_slice() {
-            [] => return without_safetensors(folder),
-            [only] => return safetensors(folder, only),
-            several => {
-                return Err(Error::unusable(
-                    folder.path(),
-                    format!(
-                        "{} safetensors files but neither {SINGLE} nor {INDEX}; name one file, or add the index",
-                        several.len()
-                    ),
-                ));
-            }
-        },
-    };
-    with_sidecars(folder, weights, index)
-}
-
-/// A folder without safetensors: one GGUF file, or an error that says what to do.
-fn without_safetensors(folder: &Folder) -> Result<Layout, Error> {
-    match folder.with_extension(&["gguf"])?.as_slice() {
-        [] => {}
-        [only] => {
-            let file = folder.find(only)?.ok_or_else(|| vanished(folder, only))?;
-            return gguf(&file.path);
-        }
-        several => {
-            // A split model is told apart from several whole ones.
-            for name in several {
-                refuse_split(&folder.path().join(name))?;
-            }
-            return Err(Error::unusable(
-                folder.path(),
-                format!(
-                    "{} GGUF files; name one of them, such as {}",
-                    several.len(),
-                    folder.path().join(&several[0]).display()
-                ),
-            ));
+    let refuse = |reason: String| Error::unusable(folder.path(), reason);
+    let names = folder.names()?;
+    match layout::choose(&names).map_err(refuse)? {
+        Weights::File(name) => with_sidecars(folder, vec![folder.require(&name)?], None),
+        Weights::Gguf(name) => gguf(&folder.require(&name)?.path),
+        Weights::Sharded => {
+            let index = folder.require(INDEX)?;
+            let shards = index::shards(folder, &index)?;
+            layout::not_both(&names, shards.iter().map(|shard| shard.name.as_str()))
+                .map_err(refuse)?;
+            with_sidecars(folder, shards, Some(index))
         }
     }
-    if let Some(name) = folder.with_extension(&PICKLES)?.first() {
-        return Err(pickle(&folder.path().join(name)));
-    }
-    Err(Error::unusable(
-        folder.path(),
-        format!("no weights: expected {SINGLE}, {INDEX} with its shards, or one .gguf file"),
-    ))
 }
 
 fn file(path: &Path) -> Result<Layout, Error> {
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let refuse = |reason: String| Error::unusable(path, reason);
+    let name = file_name(path);
     if has_extension(&name, &["gguf"]) {
         return gguf(path);
     }
-    if has_extension(&name, &PICKLES) {
-        return Err(pickle(path));
+    if layout::is_pickle(&name) {
+        return Err(refuse(layout::pickle(&name)));
     }
     if has_extension(&name, &["safetensors"]) {
-        if let Some((_, total)) = split_part(&name, ".safetensors") {
-            return Err(Error::unusable(
-                path,
-                format!("one of {total} shards; name the folder that holds them and {INDEX}"),
-            ));
-        }
+        layout::not_a_shard(&name).map_err(refuse)?;
         let folder = Folder::open(path.parent().unwrap_or(Path::new(".")))?;
         let weights = Candidate {
             name,
@@ -155,40 +92,17 @@ fn file(path: &Path) -> Result<Layout, Error> {
         };
         return with_sidecars(&folder, vec![weights], None);
     }
-    if name == INDEX || name == CONFIG {
-        return Err(Error::unusable(path, "name the folder that it lies in"));
-    }
-    Err(Error::unusable(
-        path,
-        "not a model file by its name; expected .safetensors or .gguf (or write `gguf:` in front)",
-    ))
-}
-
-fn safetensors(folder: &Folder, name: &str) -> Result<Layout, Error> {
-    if let Some((_, total)) = split_part(name, ".safetensors") {
-        return Err(Error::unusable(
-            folder.path(),
-            format!(
-                "has {name}, one of {total} shards, but no {INDEX}; add the index and the other shards"
-            ),
-        ));
-    }
-    if name == "adapter_model.safetensors" {
-        return Err(Error::unusable(
-            folder.path(),
-            "a LoRA adapter without its base; merge it into the base first (in Python: PeftModel.merge_and_unload, then save_pretrained)",
-        ));
-    }
-    let weights = folder.find(name)?.ok_or_else(|| vanished(folder, name))?;
-    with_sidecars(folder, vec![weights], None)
+    Err(refuse(if name == INDEX || name == CONFIG {
+        "name the folder that it lies in".to_owned()
+    } else {
+        "not a model file by its name; expected .safetensors or .gguf (or write `gguf:` in front)"
+            .to_owned()
+    }))
 }
 
 fn gguf(path: &Path) -> Result<Layout, Error> {
-    refuse_split(path)?;
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let name = file_name(path);
+    layout::not_split_gguf(&name).map_err(|reason| Error::unusable(path, reason))?;
     Ok(Layout {
         format: Format::Gguf,
         weights: vec![Candidate {
@@ -237,13 +151,11 @@ fn pinned(layout: Layout, reference: String, progress: &dyn Progress) -> Result<
         .collect();
     let mut rest = pin(&reference, &files, progress)?.into_iter();
     let mut take = |n: usize| rest.by_ref().take(n).collect::<Vec<_>>();
-    let mut weights = take(counts[0]);
-    weights.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Artefacts {
         reference,
         revision: None,
         format,
-        weights,
+        weights: take(counts[0]),
         config: take(counts[1]).pop(),
         tokenizer: take(counts[2]).pop(),
         others: rest.collect(),
@@ -251,47 +163,11 @@ fn pinned(layout: Layout, reference: String, progress: &dyn Progress) -> Result<
     })
 }
 
-fn refuse_split(path: &Path) -> Result<(), Error> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    match split_part(&name, ".gguf") {
-        Some((part, total)) => Err(Error::unusable(
-            path,
-            format!(
-                "part {part} of a GGUF file in {total} parts; join them first with llama.cpp's `gguf-split --merge`"
-            ),
-        )),
-        None => Ok(()),
-    }
-}
-
-/// `name-00002-of-00005.ext` -> (2, 5), for totals above one.
-fn split_part(name: &str, extension: &str) -> Option<(u32, u32)> {
-    let stem = name.strip_suffix(extension)?;
-    let (rest, total) = stem.rsplit_once("-of-")?;
-    let (_, part) = rest.rsplit_once('-')?;
-    let number = |digits: &str| {
-        (digits.len() == 5 && digits.bytes().all(|b| b.is_ascii_digit()))
-            .then(|| digits.parse::<u32>().ok())
-            .flatten()
-    };
-    let (part, total) = (number(part)?, number(total)?);
-    (total > 1).then_some((part, total))
-}
-
-fn pickle(path: &Path) -> Error {
-    let whole_model = path.file_name().is_some_and(|name| {
-        let name = name.to_string_lossy();
-        name.starts_with("pytorch_model") && name.ends_with(".bin")
-    });
-    let remedy = if whole_model {
-        "AutoModelForCausalLM.from_pretrained(\"FOLDER\").save_pretrained(\"OUT\", safe_serialization=True) in transformers"
-    } else {
-        "safetensors.torch.save_file(torch.load(\"FILE\", weights_only=True), \"model.safetensors\") in Python"
-    };
-    Error::Pickle {
-        path: path.to_owned(),
-        remedy: remedy.to_owned(),
-    }
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn not_there(path: &Path, error: std::io::Error) -> Error {
@@ -302,25 +178,4 @@ fn not_there(path: &Path, error: std::io::Error) -> Error {
         );
     }
     Error::io(path)(error)
-}
-
-/// A file that was listed a moment ago.
-fn vanished(folder: &Folder, name: &str) -> Error {
-    Error::Io {
-        path: folder.path().join(name),
-        source: std::io::ErrorKind::NotFound.into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::split_part;
-
-    #[test]
-    fn parts_of_split_files_are_recognised() {
-        assert_eq!(split_part("m-00001-of-00003.gguf", ".gguf"), Some((1, 3)));
-        assert_eq!(split_part("m-00001-of-00001.gguf", ".gguf"), None);
-        assert_eq!(split_part("best-of-3.gguf", ".gguf"), None);
-        assert_eq!(split_part("m-00001-of-00003.gguf", ".safetensors"), None);
-    }
 }

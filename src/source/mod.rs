@@ -5,7 +5,10 @@
 
 mod error;
 mod folder;
+#[cfg(feature = "hub")]
+mod hub;
 mod index;
+mod layout;
 mod local;
 mod options;
 mod pin;
@@ -43,11 +46,25 @@ pub fn open(reference: &ModelRef, options: &OpenOptions) -> Result<Artefacts, Er
         Locator::Local(path) => local::open(path, spelling, progress),
         Locator::Gguf(path) => local::open_gguf(path, spelling, progress),
         Locator::Zoo(name) => zoo::open(name, options.data_root.as_deref(), spelling, progress),
-        Locator::Hub { repo, .. } => Err(Error::Hub {
-            repo: repo.clone(),
-            reason: "not available yet".to_owned(),
-        }),
+        Locator::Hub { repo, revision } => open_hub(repo, revision.as_deref(), spelling, options),
     }
+}
+
+#[cfg(feature = "hub")]
+use hub::open as open_hub;
+
+#[cfg(not(feature = "hub"))]
+fn open_hub(
+    repo: &str,
+    _revision: Option<&str>,
+    _reference: String,
+    _options: &OpenOptions,
+) -> Result<Artefacts, Error> {
+    Err(Error::Hub {
+        repo: repo.to_owned(),
+        reason: "this kinprobe was built without its `hub` feature; download the model and name its folder"
+            .to_owned(),
+    })
 }
 
 /// One file that was read, pinned.

@@ -130,7 +130,7 @@ impl Secret {
         (!text.is_empty()).then(|| Secret(text.to_owned()))
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "hub"))]
     pub(super) fn expose(&self) -> &str {
         &self.0
     }

@@ -1,0 +1,333 @@
+//! A small model hub on the loopback interface, with faults on demand.
+//!
+//! It answers what a client of the Hugging Face hub asks for: a revision's listing
+//! (`/api/models/…/revision/…?blobs=true`) and files (`/…/resolve/…`), large ones through a redirect
+//! to a second address that plays the storage network.
+
+use std::collections::BTreeMap;
+use std::io::BufRead;
+use std::io::BufReader;
+use std::io::Write;
+use std::net::TcpListener;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use sha2::Digest;
+
+/// The commit that `main` stands for.
+pub const COMMIT: &str = "00112233445566778899aabbccddeeff00112233";
+
+/// Longer than any test waits.
+const STALL: Duration = Duration::from_secs(20);
+
+/// What goes wrong when a file's bytes are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// An error page instead of the bytes, after a good answer to HEAD.
+    Forbidden,
+    /// The connection ends after so many bytes, each time.
+    Truncate(usize),
+    /// The connection ends after so many bytes, once.
+    TruncateOnce(usize),
+    /// The first byte is another one.
+    WrongByte,
+    /// A shorter file, with headers that agree with it.
+    Shorter,
+    /// A longer file, with headers that agree with it.
+    Longer,
+    /// Some bytes, then nothing more.
+    Stall,
+    /// The whole file although a range was asked for.
+    IgnoreRange,
+}
+
+/// A request as it came in.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub method: String,
+    pub target: String,
+    pub authorization: Option<String>,
+    pub range: Option<String>,
+    /// Whether it went to the storage address.
+    pub storage: bool,
+}
+
+#[derive(Default)]
+struct State {
+    files: BTreeMap<String, (Vec<u8>, bool)>,
+    faults: BTreeMap<String, Fault>,
+    token: Option<String>,
+    down: Option<u16>,
+    log: Vec<Request>,
+}
+
+/// Runs until the test process ends; its threads sleep in `accept`.
+pub struct Hub {
+    state: Arc<Mutex<State>>,
+    pub endpoint: String,
+}
+
+impl Hub {
+    /// Serves `owner/name` with these files; those in `large` as large-file storage does.
+    pub fn start(files: &[(&str, &[u8])], large: &[&str]) -> Self {
+        let state = Arc::new(Mutex::new(State::default()));
+        for (name, bytes) in files {
+            let entry = (bytes.to_vec(), large.contains(name));
+            state
+                .lock()
+                .unwrap()
+                .files
+                .insert((*name).to_owned(), entry);
+        }
+        let storage = serve(&state, None);
+        let endpoint = serve(&state, Some(storage));
+        Hub { state, endpoint }
+    }
+
+    pub fn fault(&self, name: &str, fault: Fault) {
+        self.state
+            .lock()
+            .unwrap()
+            .faults
+            .insert(name.to_owned(), fault);
+    }
+
+    pub fn heal(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.faults.clear();
+        state.down = None;
+    }
+
+    /// Answers every request with this status.
+    pub fn fail_with(&self, status: u16) {
+        self.state.lock().unwrap().down = Some(status);
+    }
+
+    /// Takes requests and answers none.
+    pub fn fall_silent(&self) {
+        self.fail_with(0);
+    }
+
+    pub fn require_token(&self, token: &str) {
+        self.state.lock().unwrap().token = Some(token.to_owned());
+    }
+
+    /// The requests since the last call.
+    pub fn take_log(&self) -> Vec<Request> {
+        std::mem::take(&mut self.state.lock().unwrap().log)
+    }
+
+    /// The GET requests for bytes since the last call, by file name.
+    pub fn take_downloads(&self) -> Vec<Request> {
+        let mut log = self.take_log();
+        // A redirected file shows up at the storage address.
+        log.retain(|r| r.method == "GET" && !r.target.starts_with("/api/"));
+        log
+    }
+}
+
+/// Starts a listener and gives its base address.
+fn serve(state: &Arc<Mutex<State>>, storage: Option<String>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let state = Arc::clone(state);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (state, storage) = (Arc::clone(&state), storage.clone());
+            std::thread::spawn(move || {
+                // A client that went away is part of some tests.
+                let _ = answer(&stream, &state, storage.as_deref());
+            });
+        }
+    });
+    address
+}
+
+fn answer(stream: &TcpStream, state: &Mutex<State>, storage: Option<&str>) -> std::io::Result<()> {
+    let request = read_request(stream, storage.is_none())?;
+    let mut state = state.lock().unwrap();
+    state.log.push(request.clone());
+    let echo = format!("no access for {:?}", request.authorization);
+    if let Some(status) = state.down {
+        drop(state);
+        if status == 0 {
+            std::thread::sleep(STALL);
+        }
+        return plain(stream, status, &echo);
+    }
+    if storage.is_some() && state.token.is_some() {
+        let expected = state.token.as_ref().map(|token| format!("Bearer {token}"));
+        if request.authorization != expected {
+            drop(state);
+            return plain(stream, 401, &echo);
+        }
+    }
+    let path = request.target.split('?').next().unwrap_or_default();
+    if let Some(revision) = path.strip_prefix("/api/models/owner/name/revision/") {
+        let body = listing(&state);
+        drop(state);
+        return match revision {
+            "main" | "feature%2Fx" | COMMIT => plain(stream, 200, &body),
+            _ => plain(stream, 404, "no such revision"),
+        };
+    }
+    let resolve = format!("/owner/name/resolve/{COMMIT}/");
+    let name = path
+        .strip_prefix(resolve.as_str())
+        .or(path.strip_prefix("/storage/"));
+    let found = name.and_then(|name| Some((name.to_owned(), state.files.get(name)?.clone())));
+    let Some((name, (bytes, large))) = found else {
+        drop(state);
+        return plain(stream, 404, "no such file");
+    };
+    if let (true, Some(storage)) = (large, storage) {
+        drop(state);
+        let head = format!(
+            "HTTP/1.1 302 Found\r\nLocation: {storage}/storage/{name}\r\nX-Repo-Commit: {COMMIT}\r\n\
+             X-Linked-Size: {}\r\nX-Linked-ETag: \"{}\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            bytes.len(),
+            sha256(&bytes),
+        );
+        return write_all(stream, head.as_bytes());
+    }
+    let fault = state.faults.get(&name).copied();
+    if matches!(fault, Some(Fault::TruncateOnce(_))) && request.method == "GET" {
+        state.faults.remove(&name);
+    }
+    drop(state);
+    file(stream, &request, bytes, fault)
+}
+
+fn file(
+    stream: &TcpStream,
+    request: &Request,
+    mut bytes: Vec<u8>,
+    fault: Option<Fault>,
+) -> std::io::Result<()> {
+    let head_only = request.method == "HEAD";
+    let etag = if bytes.len() > 200 {
+        sha256(&bytes)
+    } else {
+        git_blob(&bytes)
+    };
+    match fault {
+        Some(Fault::Forbidden) if !head_only => {
+            return plain(stream, 403, "<html>Access denied</html>");
+        }
+        Some(Fault::WrongByte) => bytes[0] ^= 1,
+        Some(Fault::Shorter) => bytes.truncate(bytes.len() / 2),
+        Some(Fault::Longer) => bytes.extend_from_slice(b"more"),
+        _ => {}
+    }
+    let ranged = fault != Some(Fault::IgnoreRange) && !head_only;
+    let from = request
+        .range
+        .as_deref()
+        .filter(|_| ranged)
+        .and_then(|range| {
+            range
+                .strip_prefix("bytes=")?
+                .split('-')
+                .next()?
+                .parse::<usize>()
+                .ok()
+        });
+    let (status, body) = match from {
+        Some(from) if from >= bytes.len() => return plain(stream, 416, ""),
+        Some(from) => ("206 Partial Content", &bytes[from..]),
+        None => ("200 OK", &bytes[..]),
+    };
+    let head = format!(
+        "HTTP/1.1 {status}\r\nETag: \"{etag}\"\r\nX-Repo-Commit: {COMMIT}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len(),
+    );
+    write_all(stream, head.as_bytes())?;
+    if head_only {
+        return Ok(());
+    }
+    match fault {
+        Some(Fault::Truncate(n) | Fault::TruncateOnce(n)) => {
+            write_all(stream, &body[..n.min(body.len())])
+        }
+        Some(Fault::Stall) => {
+            write_all(stream, &body[..body.len() / 2])?;
+            std::thread::sleep(STALL);
+            Ok(())
+        }
+        _ => write_all(stream, body),
+    }
+}
+
+fn listing(state: &State) -> String {
+    let siblings: Vec<serde_json::Value> = state
+        .files
+        .iter()
+        .map(|(name, (bytes, large))| {
+            let lfs = serde_json::json!({"sha256": sha256(bytes), "size": bytes.len(), "pointerSize": 134});
+            serde_json::json!({
+                "rfilename": name,
+                "size": bytes.len(),
+                "blobId": if *large { git_blob(b"pointer") } else { git_blob(bytes) },
+                "lfs": if *large { lfs } else { serde_json::Value::Null },
+            })
+        })
+        .collect();
+    serde_json::json!({"id": "owner/name", "sha": COMMIT, "gated": false, "siblings": siblings})
+        .to_string()
+}
+
+fn read_request(stream: &TcpStream, storage: bool) -> std::io::Result<Request> {
+    let mut lines = BufReader::new(stream).lines();
+    let first = lines.next().transpose()?.unwrap_or_default();
+    let mut words = first.split(' ').map(str::to_owned);
+    let mut request = Request {
+        method: words.next().unwrap_or_default(),
+        target: words.next().unwrap_or_default(),
+        authorization: None,
+        range: None,
+        storage,
+    };
+    for line in lines {
+        let line = line?;
+        let Some((key, value)) = line.split_once(": ") else {
+            break;
+        };
+        match key.to_ascii_lowercase().as_str() {
+            "authorization" => request.authorization = Some(value.to_owned()),
+            "range" => request.range = Some(value.to_owned()),
+            _ => {}
+        }
+    }
+    Ok(request)
+}
+
+fn plain(stream: &TcpStream, status: u16, body: &str) -> std::io::Result<()> {
+    let head = format!(
+        "HTTP/1.1 {status} Status\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    write_all(stream, head.as_bytes())?;
+    write_all(stream, body.as_bytes())
+}
+
+fn write_all(mut stream: &TcpStream, bytes: &[u8]) -> std::io::Result<()> {
+    stream.write_all(bytes)?;
+    stream.flush()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&sha2::Sha256::digest(bytes))
+}
+
+pub fn git_blob(bytes: &[u8]) -> String {
+    let mut hash = sha1::Sha1::new();
+    hash.update(format!("blob {}\0", bytes.len()));
+    hash.update(bytes);
+    hex(&hash.finalize())
+}

@@ -1,0 +1,6 @@
+//! What several integration tests share.
+
+#[cfg(feature = "hub")]
+pub mod hub;
+#[cfg(feature = "hub")]
+pub mod hub_model;
