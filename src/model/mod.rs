@@ -1,5 +1,7 @@
 //! The canonical view of a model: config, tokenizer, tensors addressed by role, and one decoder.
 
+pub mod arch;
+pub mod config;
 pub mod decoder;
 mod gguf_config;
 mod layers;
@@ -11,6 +13,8 @@ pub mod tensors;
 pub mod tokenizer;
 pub mod weights;
 
+pub use arch::Family;
+pub use config::{ConfigError, RawConfig};
 pub use decoder::{Decoder, KvCache, Mode};
 pub use role::{Expert, Param, Part, Role};
 pub use site::{Site, Tap};

@@ -45,6 +45,8 @@ pub struct DecoderSpec {
     pub embed_scale: Option<f64>,
     /// Whether the head is the embedding.
     pub tie_word_embeddings: bool,
+    /// Whether the head's rows have norm one (Baichuan 2). The view of the weights sees to it.
+    pub normalised_head: bool,
     /// Mixture-of-experts dimensions, when any block is sparse.
     pub moe: Option<MoeSpec>,
     /// Positions the model was made for.
@@ -138,6 +140,11 @@ pub enum RopeScaling {
         high_freq_factor: f64,
         /// Context before the change.
         original_max_position_embeddings: usize,
+    },
+    /// Each frequency divided by its own number, as GGUF files carry it.
+    Divided {
+        /// One per pair of a head's dimensions.
+        by: Vec<f32>,
     },
 }
 

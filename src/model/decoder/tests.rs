@@ -40,6 +40,7 @@ fn llama() -> DecoderSpec {
         attention_scale: 6f64.powf(-0.5),
         embed_scale: None,
         tie_word_embeddings: false,
+        normalised_head: false,
         moe: None,
         max_position_embeddings: 24,
         unsupported: Vec::new(),

@@ -61,14 +61,15 @@ fn inverse_frequencies(rope: &RopeSpec, head_dim: usize) -> Vec<f32> {
         .map(|pair| {
             let exponent = (2 * pair) as f32 / head_dim as f32;
             let power = f64::from(rope.theta as f32).powf(f64::from(exponent)) as f32;
-            scaled(1.0 / power, &rope.scaling)
+            scaled(1.0 / power, pair, &rope.scaling)
         })
         .collect()
 }
 
-fn scaled(frequency: f32, scaling: &RopeScaling) -> f32 {
+fn scaled(frequency: f32, pair: usize, scaling: &RopeScaling) -> f32 {
     match *scaling {
         RopeScaling::Default => frequency,
+        RopeScaling::Divided { ref by } => by.get(pair).map_or(frequency, |d| frequency / d),
         RopeScaling::Linear { factor } => frequency / factor as f32,
         RopeScaling::Llama3 {
             factor,

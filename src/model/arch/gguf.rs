@@ -1,0 +1,123 @@
+//! What all GGUF files share: llama.cpp's tensor names, and what only the tensors tell.
+
+use super::names::{Name, Names, Of, Seen, fused_rows, name, of_stack};
+use super::{ConfigError, DecoderSpec, RopeScaling, TensorStore};
+use crate::model::role::Part;
+use crate::model::spec::Position;
+use crate::model::weights::View;
+
+/// With query and key rows in the order of `transformers`.
+pub(super) static NEOX: Names = Names {
+    prefixes: &[""],
+    anchor: "token_embd.weight",
+    tables: &[COMMON],
+};
+
+/// With query and key rows reordered for rotation in adjacent pairs, as llama.cpp does to the
+/// architecture it calls `llama`.
+pub(super) static PERMUTED: Names = Names {
+    prefixes: &[""],
+    anchor: "token_embd.weight",
+    tables: &[
+        &[
+            name(Part::Query, "blk.{l}.attn_q.{p}").seen(unpermuted),
+            name(Part::Key, "blk.{l}.attn_k.{p}").seen(unpermuted),
+        ],
+        COMMON,
+    ],
+};
+
+const COMMON: &[Name] = &[
+    name(Part::Embed, "token_embd.{p}"),
+    name(Part::PositionEmbed, "position_embd.{p}"),
+    name(Part::FinalNorm, "output_norm.{p}"),
+    name(Part::Unembed, "output.{p}"),
+    name(Part::AttentionNorm, "blk.{l}.attn_norm.{p}"),
+    name(Part::Query, "blk.{l}.attn_q.{p}"),
+    name(Part::Query, "blk.{l}.attn_qkv.{p}").seen(fused),
+    name(Part::Key, "blk.{l}.attn_k.{p}"),
+    name(Part::Key, "blk.{l}.attn_qkv.{p}").seen(fused),
+    name(Part::Value, "blk.{l}.attn_v.{p}"),
+    name(Part::Value, "blk.{l}.attn_qkv.{p}").seen(fused),
+    name(Part::QueryNorm, "blk.{l}.attn_q_norm.{p}"),
+    name(Part::KeyNorm, "blk.{l}.attn_k_norm.{p}"),
+    name(Part::Output, "blk.{l}.attn_output.{p}"),
+    name(Part::PostAttentionNorm, "blk.{l}.post_attention_norm.{p}"),
+    name(Part::MlpNorm, "blk.{l}.ffn_norm.{p}"),
+    name(Part::Gate, "blk.{l}.ffn_gate.{p}"),
+    name(Part::Up, "blk.{l}.ffn_up.{p}"),
+    name(Part::Down, "blk.{l}.ffn_down.{p}"),
+    name(Part::PostMlpNorm, "blk.{l}.post_ffw_norm.{p}"),
+    name(Part::Router, "blk.{l}.ffn_gate_inp.{p}"),
+    name(Part::Gate, "blk.{l}.ffn_gate_exps.{p}")
+        .of(Of::Routed)
+        .seen(of_stack),
+    name(Part::Up, "blk.{l}.ffn_up_exps.{p}")
+        .of(Of::Routed)
+        .seen(of_stack),
+    name(Part::Down, "blk.{l}.ffn_down_exps.{p}")
+        .of(Of::Routed)
+        .seen(of_stack),
+    // Before stacks, each expert had its tensor.
+    name(Part::Gate, "blk.{l}.ffn_gate.{e}.{p}").of(Of::Routed),
+    name(Part::Up, "blk.{l}.ffn_up.{e}.{p}").of(Of::Routed),
+    name(Part::Down, "blk.{l}.ffn_down.{e}.{p}").of(Of::Routed),
+    name(Part::Gate, "blk.{l}.ffn_gate_shexp.{p}").of(Of::Shared),
+    name(Part::Up, "blk.{l}.ffn_up_shexp.{p}").of(Of::Shared),
+    name(Part::Down, "blk.{l}.ffn_down_shexp.{p}").of(Of::Shared),
+    name(Part::SharedExpertGate, "blk.{l}.ffn_gate_inp_shexp.{p}").seen(as_row),
+];
+
+fn unpermuted(seen: &Seen<'_>) -> View {
+    let heads = match seen.role.part {
+        Part::Query => seen.spec.num_attention_heads,
+        _ => seen.spec.num_key_value_heads,
+    };
+    View::whole().unpermuted_heads(heads)
+}
+
+fn fused(seen: &Seen<'_>) -> View {
+    fused_rows(seen, View::whole())
+}
+
+/// A matrix of one row may be stored as a vector.
+fn as_row(seen: &Seen<'_>) -> View {
+    if seen.axes == 1 {
+        View::whole().transposed()
+    } else {
+        View::whole()
+    }
+}
+
+/// Completes a spec from the tensors: GGUF metadata tell neither which projections have biases nor
+/// how Llama 3.1 divides its rotary frequencies.
+pub(super) fn settle(spec: &mut DecoderSpec, store: &TensorStore) -> Result<(), ConfigError> {
+    let stored = |name: &str| store.info(name).is_some();
+    if spec.position == Position::Rotary {
+        spec.biases.qkv = stored("blk.0.attn_q.bias");
+        spec.biases.output = stored("blk.0.attn_output.bias");
+        spec.biases.mlp = stored("blk.0.ffn_down.bias");
+    }
+    let divisors = "rope_freqs.weight";
+    let Some(info) = store.info(divisors) else {
+        return Ok(());
+    };
+    if info.elements != spec.head_dim / 2 {
+        let (found, pairs) = (info.elements, spec.head_dim / 2);
+        let reason = format!("`{divisors}` has {found} numbers for {pairs} pairs of a head");
+        return Err(ConfigError::Nonsense(reason));
+    }
+    let by = store
+        .elements(divisors, 0..info.elements)
+        .map_err(|error| ConfigError::Nonsense(error.to_string()))?;
+    let ropes = spec
+        .layers
+        .iter_mut()
+        .filter_map(|layer| layer.rope.as_mut());
+    for rope in ropes {
+        if rope.scaling == RopeScaling::Default {
+            rope.scaling = RopeScaling::Divided { by: by.clone() };
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! Llama 1 to 3.x, and what rides on it: Vicuna, DeepSeek-LLM, CodeLlama, Yi in Llama's naming,
+//! SmolLM2, Mistral (with its sliding window).
+
+use super::names::{Name, Names, name};
+use super::{ConfigError, DecoderSpec, Format, RawConfig};
+use super::{Family, gguf, parts};
+use crate::model::role::Part;
+
+pub(super) static LLAMA: Family = Family {
+    id: "llama",
+    model_types: &["llama", "mistral"],
+    gguf: &["llama"],
+    spec,
+    bind: |spec, store| match store.format() {
+        Format::Safetensors => NAMES.bind(spec, store),
+        Format::Gguf => gguf::PERMUTED.bind(spec, store),
+    },
+};
+
+/// The names of Llama, without prefix alternatives of their own.
+pub(super) static NAMES: Names = Names {
+    prefixes: PREFIXES,
+    anchor: ANCHOR,
+    tables: &[TABLE],
+};
+
+/// With and without the language-model head's module around the model.
+pub(super) const PREFIXES: &[&str] = &["model.", ""];
+
+pub(super) const ANCHOR: &str = "{m}embed_tokens.weight";
+
+pub(super) const TABLE: &[Name] = &[
+    name(Part::Embed, "{m}embed_tokens.{p}"),
+    name(Part::FinalNorm, "{m}norm.{p}"),
+    name(Part::Unembed, "lm_head.{p}"),
+    name(Part::AttentionNorm, "{m}layers.{l}.input_layernorm.{p}"),
+    name(Part::Query, "{m}layers.{l}.self_attn.q_proj.{p}"),
+    name(Part::Key, "{m}layers.{l}.self_attn.k_proj.{p}"),
+    name(Part::Value, "{m}layers.{l}.self_attn.v_proj.{p}"),
+    name(Part::Output, "{m}layers.{l}.self_attn.o_proj.{p}"),
+    name(Part::MlpNorm, "{m}layers.{l}.post_attention_layernorm.{p}"),
+    name(Part::Gate, "{m}layers.{l}.mlp.gate_proj.{p}"),
+    name(Part::Up, "{m}layers.{l}.mlp.up_proj.{p}"),
+    name(Part::Down, "{m}layers.{l}.mlp.down_proj.{p}"),
+];
+
+fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
+    let mistral = config.model_type() == "mistral";
+    let mut defaults = parts::Defaults::LLAMA;
+    if mistral {
+        defaults.num_key_value_heads = Some(8);
+        defaults.max_position_embeddings = 4096 * 32;
+    }
+    let mut spec = parts::llama_like(config, "llama", defaults)?;
+    if mistral || config.is_gguf() {
+        parts::window_everywhere(config, &mut spec)?;
+    } else {
+        let attention = config.flag("attention_bias", false)?;
+        spec.biases.qkv = attention;
+        spec.biases.output = attention;
+        spec.biases.mlp = config.flag("mlp_bias", false)?;
+    }
+    parts::finish(config, spec)
+}

@@ -1,0 +1,167 @@
+//! Families: which config words and tensor names mean what. Data and small functions; the forward pass
+//! is [`super::decoder`].
+//!
+//! A new family is one file here with its two lines below.
+
+mod baichuan;
+mod gemma3;
+mod gguf;
+mod gpt2;
+mod llama;
+mod mixtral;
+mod names;
+mod parts;
+mod qwen2;
+mod qwen2_moe;
+mod qwen3;
+mod yi;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::config::{ConfigError, RawConfig};
+use super::role::Role;
+use super::spec::{DecoderSpec, RopeScaling, ShapedRole};
+use super::tensors::TensorStore;
+use super::weights::{Binding, Weights};
+use crate::source::Format;
+use crate::text::ModelText;
+
+/// One family of architectures.
+#[derive(Debug)]
+pub struct Family {
+    /// Its name in reports.
+    pub id: &'static str,
+    /// Values of `model_type` that mean it.
+    pub model_types: &'static [&'static str],
+    /// Values of GGUF's `general.architecture` that mean it.
+    pub gguf: &'static [&'static str],
+    /// Reads the config.
+    pub spec: fn(&RawConfig) -> Result<DecoderSpec, ConfigError>,
+    /// Finds the tensor of each role of the spec. A role whose tensor is not stored is bound to the
+    /// name it should have.
+    pub bind: fn(&DecoderSpec, &TensorStore) -> BTreeMap<Role, Binding>,
+}
+
+/// Every family.
+// These are alphabetic.
+pub static FAMILIES: &[&Family] = &[
+    &baichuan::BAICHUAN,
+    &gemma3::GEMMA3,
+    &gpt2::GPT2,
+    &llama::LLAMA,
+    &mixtral::MIXTRAL,
+    &qwen2::QWEN2,
+    &qwen2_moe::QWEN2_MOE,
+    &qwen3::QWEN3,
+    &yi::YI,
+];
+
+/// A model as its family reads it.
+#[derive(Debug)]
+pub struct Description {
+    /// Which.
+    pub family: &'static Family,
+    /// What the decoder needs to know.
+    pub spec: DecoderSpec,
+    /// Where each role's numbers are.
+    pub bindings: BTreeMap<Role, Binding>,
+}
+
+impl Description {
+    /// Why the model cannot be run, in words: config entries that are not supported, roles that are
+    /// not bound or have another shape than the config asks for. Empty when it can.
+    pub fn obstacles(&self, weights: &Weights) -> Vec<String> {
+        let unfit = |(role, shape): ShapedRole| match weights.shape(&role) {
+            Some(found) if found == shape => None,
+            Some(found) => Some(format!(
+                "{role} has shape {found:?} but the config asks for {shape:?}"
+            )),
+            None => Some(match self.bindings.get(&role) {
+                Some(binding) => {
+                    let tensor = ModelText::new(&binding.tensor).clipped(120);
+                    format!("no tensor `{tensor}` for {role}")
+                }
+                None => format!("a {} model has no {role}", self.family.id),
+            }),
+        };
+        let roles = self.spec.roles().into_iter();
+        let mut obstacles = self.spec.unsupported.clone();
+        obstacles.extend(roles.filter_map(unfit));
+        obstacles
+    }
+}
+
+/// The family that reads this config; `None` for an architecture that is not known.
+pub fn family(config: &RawConfig) -> Option<&'static Family> {
+    let name = config.model_type();
+    // llama.cpp gives Mixtral Llama's name.
+    if config.is_gguf() && name == "llama" && config.map().contains_key("num_experts") {
+        return Some(&mixtral::MIXTRAL);
+    }
+    let names = |family: &&&'static Family| {
+        let known = if config.is_gguf() {
+            family.gguf
+        } else {
+            family.model_types
+        };
+        known.contains(&name)
+    };
+    FAMILIES.iter().find(names).copied()
+}
+
+/// Reads a model's config and finds its tensors; `None` for an architecture that is not known.
+///
+/// # Errors
+/// A config without a necessary key, or with one that makes no sense.
+pub fn describe(
+    config: &RawConfig,
+    store: &TensorStore,
+) -> Result<Option<Description>, ConfigError> {
+    let Some(family) = family(config) else {
+        return Ok(None);
+    };
+    let mut spec = (family.spec)(config)?;
+    if store.format() == Format::Gguf {
+        gguf::settle(&mut spec, store)?;
+    }
+    let bindings = (family.bind)(&spec, store);
+    note_unread(&mut spec, &bindings, store);
+    Ok(Some(Description {
+        family,
+        spec,
+        bindings,
+    }))
+}
+
+/// Parts of the names of tensors that a forward pass never reads: buffers that older checkpoints
+/// stored, and the towers of multimodal models.
+const NOT_WEIGHTS: &[&str] = &[
+    ".attn.bias",
+    ".attn.masked_bias",
+    "multi_modal_projector.",
+    "rope_freqs.weight",
+    "rotary_emb.",
+    "vision_tower.",
+];
+
+/// States which stored tensors have no place in the spec.
+fn note_unread(spec: &mut DecoderSpec, bindings: &BTreeMap<Role, Binding>, store: &TensorStore) {
+    let bound: BTreeSet<&str> = bindings
+        .values()
+        .map(|binding| binding.tensor.as_str())
+        .collect();
+    let known = |name: &str| {
+        let tied_head = spec.tie_word_embeddings && name.ends_with("lm_head.weight");
+        tied_head || bound.contains(name) || NOT_WEIGHTS.iter().any(|part| name.contains(part))
+    };
+    let unread: Vec<&str> = store.names().filter(|name| !known(name)).collect();
+    if let Some(first) = unread.first() {
+        let first = ModelText::new(*first).clipped(80);
+        let note = format!(
+            "{} stored tensors have no place in a {} model, the first is `{first}`",
+            unread.len(),
+            spec.family
+        );
+        spec.caveats.push(note);
+    }
+}

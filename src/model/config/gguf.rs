@@ -1,0 +1,177 @@
+//! GGUF metadata in Hugging Face's words.
+
+use serde_json::{Map, Value, json};
+
+use super::super::tensors::{TensorStore, Value as Stored};
+use super::{ConfigError, RawConfig};
+use crate::text::ModelText;
+
+/// `{architecture}.KEY` of llama.cpp beside the config key of the same meaning.
+const TRANSLATED: &[(&str, &str)] = &[
+    ("attention.head_count", "num_attention_heads"),
+    ("attention.head_count_kv", "num_key_value_heads"),
+    ("attention.key_length", "head_dim"),
+    ("attention.layer_norm_epsilon", "layer_norm_epsilon"),
+    ("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
+    ("attention.sliding_window", "sliding_window"),
+    ("attn_logit_softcapping", "attn_logit_softcapping"),
+    ("block_count", "num_hidden_layers"),
+    ("context_length", "max_position_embeddings"),
+    ("embedding_length", "hidden_size"),
+    ("expert_count", "num_experts"),
+    ("expert_feed_forward_length", "moe_intermediate_size"),
+    (
+        "expert_shared_feed_forward_length",
+        "shared_expert_intermediate_size",
+    ),
+    ("expert_used_count", "num_experts_per_tok"),
+    ("expert_weights_norm", "norm_topk_prob"),
+    ("feed_forward_length", "intermediate_size"),
+    ("final_logit_softcapping", "final_logit_softcapping"),
+    ("rope.freq_base", "rope_theta"),
+    ("rope.freq_base_swa", "rope_local_base_freq"),
+];
+
+/// Keys without effect on a forward pass, or read for themselves below.
+const WITHOUT_EFFECT: &[&str] = &[
+    "attention.sliding_window_pattern",
+    "attention.value_length",
+    "rope.dimension_count",
+    "rope.scale_linear",
+    "rope.scaling.factor",
+    "rope.scaling.finetuned",
+    "rope.scaling.original_context_length",
+    "rope.scaling.type",
+    "tensor_data_layout",
+    "vocab_size",
+];
+
+impl RawConfig {
+    /// The config of a GGUF file. `model_type` is llama.cpp's name of the architecture. An
+    /// architecture's key without a translation is kept under its own name.
+    ///
+    /// # Errors
+    /// A file that does not name its architecture or has no token embedding.
+    pub fn from_gguf(store: &TensorStore) -> Result<Self, ConfigError> {
+        let metadata = store.metadata();
+        let architecture = metadata
+            .text("general.architecture")
+            .ok_or(ConfigError::Missing("general.architecture"))?;
+        let prefix = format!("{architecture}.");
+        let mut map = Map::new();
+        map.insert("model_type".to_owned(), json!(architecture));
+        for (key, value) in metadata.iter() {
+            let Some(own) = key.strip_prefix(&prefix) else {
+                continue;
+            };
+            if WITHOUT_EFFECT.contains(&own) {
+                continue;
+            }
+            let translated = TRANSLATED.iter().find(|(gguf, _)| *gguf == own);
+            let name = translated.map_or(key, |(_, name)| *name);
+            map.insert(name.to_owned(), plain(value));
+        }
+        add_windows(&mut map, &|key| metadata.get(&format!("{prefix}{key}")));
+        add_widths(&mut map, store);
+        add_rope(&mut map, &|key| metadata.get(&format!("{prefix}{key}")));
+        if let Some(embedding) = store.info("token_embd.weight") {
+            map.insert("vocab_size".to_owned(), json!(embedding.rows()));
+        }
+        let tied = store.info("output.weight").is_none();
+        map.insert("tie_word_embeddings".to_owned(), json!(tied));
+        let config = Self::with_origin(map, true);
+        let value_length = metadata.u64(&format!("{prefix}attention.value_length"));
+        let key_length = metadata.u64(&format!("{prefix}attention.key_length"));
+        if value_length != key_length {
+            config.refuse("values are not as wide as keys");
+        }
+        Ok(config)
+    }
+}
+
+/// `sliding_window_pattern` or `layer_types`: which blocks have a window is written as a period or
+/// block by block.
+fn add_windows<'a>(map: &mut Map<String, Value>, get: &dyn Fn(&str) -> Option<&'a Stored>) {
+    match get("attention.sliding_window_pattern") {
+        Some(Stored::Bools(windowed)) => {
+            let kind = |windowed: &bool| match windowed {
+                true => "sliding_attention",
+                false => "full_attention",
+            };
+            let types: Vec<_> = windowed.iter().map(kind).collect();
+            map.insert("layer_types".to_owned(), json!(types));
+        }
+        Some(other) => {
+            map.insert("sliding_window_pattern".to_owned(), plain(other));
+        }
+        None => {}
+    }
+}
+
+/// Widths of experts, which older files leave to the tensors.
+fn add_widths(map: &mut Map<String, Value>, store: &TensorStore) {
+    let tensors = [
+        ("moe_intermediate_size", "blk.0.ffn_gate_exps.weight", 1),
+        (
+            "shared_expert_intermediate_size",
+            "blk.0.ffn_gate_shexp.weight",
+            0,
+        ),
+    ];
+    for (key, tensor, axis) in tensors {
+        let width = store.info(tensor).and_then(|info| info.shape.get(axis));
+        if let Some(width) = width
+            && !map.contains_key(key)
+        {
+            map.insert(key.to_owned(), json!(width));
+        }
+    }
+}
+
+/// `rope_scaling`, and `partial_rotary_factor` where less than a head rotates.
+fn add_rope<'a>(map: &mut Map<String, Value>, get: &dyn Fn(&str) -> Option<&'a Stored>) {
+    let number = |key| get(key).map(plain).and_then(|value| value.as_f64());
+    let factor = number("rope.scaling.factor").or_else(|| number("rope.scale_linear"));
+    let kind = match get("rope.scaling.type") {
+        Some(Stored::Text(kind)) => ModelText::new(kind).clipped(40),
+        _ => "linear".to_owned(),
+    };
+    if kind != "none" && (kind != "linear" || factor.is_some_and(|factor| factor != 1.0)) {
+        let entry = json!({"rope_type": kind, "factor": factor});
+        map.insert("rope_scaling".to_owned(), entry);
+    }
+    let size = |key: &str| map.get(key).and_then(Value::as_f64);
+    let head_dim =
+        size("head_dim").or_else(|| Some(size("hidden_size")? / size("num_attention_heads")?));
+    if let (Some(rotated), Some(whole)) = (number("rope.dimension_count"), head_dim)
+        && rotated != whole
+    {
+        let part = json!(rotated / whole);
+        map.insert("partial_rotary_factor".to_owned(), part);
+    }
+}
+
+fn plain(value: &Stored) -> Value {
+    match value {
+        Stored::Unsigned(n) => json!(n),
+        Stored::Negative(n) => json!(n),
+        Stored::Float(x) => json!(shortest(*x)),
+        Stored::Bool(on) => json!(on),
+        Stored::Text(text) => json!(text),
+        Stored::Texts(texts) => json!(texts),
+        Stored::Integers(ns) => json!(ns),
+        Stored::Floats(xs) => json!(xs),
+        Stored::Bools(ons) => json!(ons),
+        Stored::Nested => Value::from("an array of arrays"),
+    }
+}
+
+/// Numbers in GGUF are f32: 1e-5 rather than 9.999999747378752e-6, as a config would write it.
+fn shortest(x: f64) -> f64 {
+    let narrow = x as f32;
+    if f64::from(narrow) == x {
+        narrow.to_string().parse().unwrap_or(x)
+    } else {
+        x
+    }
+}
