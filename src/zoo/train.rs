@@ -315,6 +315,7 @@ mod tests {
             attention_scale: 8f64.sqrt().recip(),
             embed_scale: None,
             tie_word_embeddings: true,
+            normalised_head: false,
             moe: None,
             max_position_embeddings: 64,
             biases: spec::Biases::default(),
