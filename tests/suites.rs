@@ -1,11 +1,13 @@
 //! Suites: what loads, what does not and with which words, and what the shipped ones hold.
 
 use std::fs;
+use std::path::Path;
 use std::path::PathBuf;
 
 use kinprobe::probe;
 use kinprobe::probe::Readout;
 use kinprobe::probe::Score;
+use kinprobe::record::score;
 use sha2::Digest;
 use sha2::Sha256;
 use tempfile::TempDir;
@@ -373,4 +375,49 @@ fn a_suite_of_ones_own_may_lie_anywhere() {
     fs::write(own.path().join("tiny.jsonl"), ROWS).unwrap();
     let suite = probe::load(&own.path().join("tiny.yaml")).unwrap();
     assert_eq!(suite.sha256, project.load().unwrap().sha256);
+}
+
+fn shipped() -> Vec<probe::Suite> {
+    probe::shipped(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+#[test]
+fn the_shipped_suites_are_whole() {
+    let suites = shipped();
+    let facts: Vec<(&str, usize)> = suites
+        .iter()
+        .map(|suite| (suite.id.as_str(), suite.items.len()))
+        .collect();
+    let wanted = [
+        ("agent-actions", 120),
+        ("next-token", 200),
+        ("short-answer", 200),
+    ];
+    assert_eq!(facts, wanted);
+    for item in &suites[0].items {
+        assert!(item.prompt.len() <= 700, "{}", item.id);
+    }
+    for item in &suites[1].items {
+        assert!((40..=250).contains(&item.prompt.len()), "{}", item.id);
+        assert!(!item.prompt.ends_with(char::is_whitespace), "{}", item.id);
+    }
+    for item in &suites[2].items {
+        assert!(item.prompt.ends_with("\nAnswer:"), "{}", item.id);
+    }
+}
+
+/// A target that its own scoring refuses could never be answered rightly.
+#[test]
+fn every_shipped_target_is_right_by_its_own_score() {
+    for suite in shipped() {
+        for item in &suite.items {
+            assert!(!item.targets.is_empty(), "{}", item.id);
+            for target in &item.targets {
+                let scored = score(&suite.score, item, target);
+                assert_eq!(scored.correct, Some(true), "{} {target}", item.id);
+            }
+            let wrong = score(&suite.score, item, "qzx");
+            assert_eq!(wrong.correct, Some(false), "{}", item.id);
+        }
+    }
 }
