@@ -10,3 +10,5 @@ mod sources_hub;
 #[cfg(feature = "hub")]
 mod sources_hub_faults;
 mod suites;
+mod tensor_files;
+mod tensors;
