@@ -24,7 +24,9 @@ impl ModelText {
 
     /// The safe form, cut to at most `max` characters with a trailing `…` where something was cut.
     pub fn clipped(&self, max: usize) -> String {
-        let shown = self.to_string();
+        // No character shrinks when shown, so what lies beyond `max + 1` cannot matter.
+        let start: String = self.0.chars().take(max.saturating_add(1)).collect();
+        let shown = Self(start).to_string();
         if shown.chars().count() <= max {
             return shown;
         }

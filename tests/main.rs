@@ -4,6 +4,7 @@
 mod architecture;
 mod common;
 mod recording;
+mod report;
 mod sources;
 #[cfg(feature = "hub")]
 mod sources_hub;

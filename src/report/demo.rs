@@ -14,7 +14,7 @@ use super::finite;
 use super::html::names;
 use super::html::page::{Shell, sentence, shown};
 use super::json::pretty;
-use super::number;
+use super::number::{self, PValue};
 use super::terminal::{self, LABELS, Labelled, Style};
 use super::words::{self, Marked};
 use super::write::{self, Paths};
@@ -57,8 +57,15 @@ pub fn terminal(demo: &Demo, paths: Option<&Paths>, style: Style) -> String {
         )),
         String::new(),
     ];
-    let tail = terminal::files(paths, style);
-    let room = terminal::LINES.saturating_sub(lines.len() + tail.len() + 4);
+    let mut tail = vec![String::new()];
+    if let Some(pair) = demo.pairs.first() {
+        let text = format!("each: {}", words::coverage(&pair.report));
+        let label = [Labelled::new("coverage", &text, 2)];
+        tail.extend(terminal::block(&label, LABELS, style));
+    }
+    tail.extend(terminal::files(paths, style));
+    // The table's head, and the line that counts what did not fit.
+    let room = terminal::LINES.saturating_sub(lines.len() + tail.len() + 2);
     let columns = [
         ("pair", 0),
         ("known to be", 20),
@@ -88,12 +95,6 @@ pub fn terminal(demo: &Demo, paths: Option<&Paths>, style: Style) -> String {
     let left = demo.pairs.len().saturating_sub(room);
     if left > 0 {
         lines.push(style.dim(&format!("  … and {left} more in the report")));
-    }
-    lines.push(String::new());
-    let coverage = demo.pairs.first().map(|pair| words::coverage(&pair.report));
-    if let Some(text) = coverage {
-        let label = [Labelled::new("coverage", &format!("each: {text}"), 2)];
-        lines.extend(terminal::block(&label, LABELS, style));
     }
     lines.extend(tail);
     lines.join("\n") + "\n"
@@ -195,7 +196,7 @@ struct PairView {
     known: String,
     mark: Marked,
     relation: Option<String>,
-    p: Option<String>,
+    p: Option<PValue>,
     because: String,
     others: Vec<(&'static str, String)>,
     link: String,

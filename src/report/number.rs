@@ -1,5 +1,7 @@
 //! Numbers as a reader sees them.
 
+use std::fmt;
+
 /// A statistic: about four significant digits, and never rounded onto a whole number that it is not.
 pub(super) fn statistic(x: f64) -> String {
     if !x.is_finite() {
@@ -35,12 +37,37 @@ pub(super) fn log10(x: f64) -> String {
     }
 }
 
-/// A p-value from its logarithm: in full where that can be read, else as a power of ten.
-pub(super) fn p_value(log10_p: f64) -> String {
+/// A p-value as it is written: in full where that can be read, else as a power of ten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PValue {
+    /// `p = 0.050`, or `p = 10` when there is an exponent.
+    pub text: String,
+    /// Of ten.
+    pub exponent: Option<String>,
+}
+
+impl fmt::Display for PValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        match &self.exponent {
+            Some(exponent) => write!(f, "^{exponent}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A p-value from its logarithm.
+pub(super) fn p_value(log10_p: f64) -> PValue {
     if log10_p > -3.0 {
-        format!("p = {:.3}", libm::exp10(log10_p))
+        PValue {
+            text: format!("p = {:.3}", libm::exp10(log10_p)),
+            exponent: None,
+        }
     } else {
-        format!("p = 10^{}", log10(log10_p))
+        PValue {
+            text: "p = 10".to_owned(),
+            exponent: Some(log10(log10_p)),
+        }
     }
 }
 
@@ -100,9 +127,9 @@ mod tests {
 
     #[test]
     fn small_p_values_are_powers_and_never_zero() {
-        assert_eq!(p_value(-84.2), "p = 10^-84.2");
-        assert_eq!(p_value(-400.0), "p = 10^-400.0");
-        assert_eq!(p_value(-1.3), "p = 0.050");
+        assert_eq!(p_value(-84.2).to_string(), "p = 10^-84.2");
+        assert_eq!(p_value(-400.0).to_string(), "p = 10^-400.0");
+        assert_eq!(p_value(-1.3).to_string(), "p = 0.050");
         assert_eq!(log10(-9.134), "-9.13");
     }
 

@@ -1,6 +1,8 @@
 //! What several integration tests share.
 
+pub mod browser;
 #[cfg(feature = "hub")]
 pub mod hub;
 #[cfg(feature = "hub")]
 pub mod hub_model;
+pub mod report;

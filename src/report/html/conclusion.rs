@@ -1,7 +1,7 @@
 //! The card that opens the page.
 
 use crate::report::data::Report;
-use crate::report::number;
+use crate::report::number::{self, PValue};
 use crate::report::words::{self, Marked};
 use crate::verdict::LineageConclusion;
 
@@ -26,7 +26,7 @@ pub(super) struct Conclusion {
 pub(super) struct Decided {
     pub anchor: String,
     pub id: String,
-    pub p: Option<String>,
+    pub p: Option<PValue>,
     pub statistic: Option<String>,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Other {
     pub name: &'static str,
     pub word: String,
     pub because: String,
-    pub p: Option<String>,
+    pub p: Option<PValue>,
 }
 
 impl Conclusion {

@@ -8,8 +8,8 @@ use super::Limits;
 use super::page::{anchor, sentence, shown};
 use super::scale::{Scale, path};
 
-const LEFT: f64 = 46.0;
-const RIGHT: f64 = 292.0;
+const LEFT: f64 = 44.0;
+const RIGHT: f64 = 232.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 150.0;
 /// Above this many layers the marks would touch, and the lines alone are drawn.

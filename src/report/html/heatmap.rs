@@ -24,8 +24,6 @@ const CIVIDIS: [[f64; 3]; 9] = [
 ];
 /// Colours on the page; finer steps cannot be told apart.
 const STEPS: usize = 64;
-/// Largest side that is drawn cell by cell; larger matrices are averaged in blocks.
-const LARGEST: usize = 128;
 /// Up to this many rows, each row's best column is marked.
 const MOST_MARKS: usize = 48;
 
@@ -46,6 +44,8 @@ pub(super) struct Heatmap {
     pub empty: String,
     /// Centre of each row's highest cell.
     pub best: Vec<(String, String)>,
+    /// Radii that make a round mark in cells that are not square.
+    pub ring: (String, String),
     pub row_ticks: Vec<(String, usize)>,
     pub column_ticks: Vec<(String, usize)>,
     pub legend: Vec<(String, String)>,
@@ -77,7 +77,7 @@ impl Heatmap {
             return None;
         };
         let full = Grid::new(*rows, *columns, values)?;
-        let drawn = full.at_most(LARGEST);
+        let drawn = full.at_most(limits.side);
         let (table, table_note) = table(&full, limits.cells);
         let (cells, empty) = paint(&drawn);
         Some(Self {
@@ -97,6 +97,7 @@ impl Heatmap {
             } else {
                 Vec::new()
             },
+            ring: ring(&drawn),
             row_ticks: ticks(full.rows),
             column_ticks: ticks(full.columns),
             legend: legend(),
@@ -199,6 +200,13 @@ fn best(grid: &Grid) -> Vec<(String, String)> {
             Some((format!("{column}.5"), format!("{i}.5")))
         })
         .collect()
+}
+
+/// The picture is square, so a cell is as wide as high only in square matrices.
+fn ring(grid: &Grid) -> (String, String) {
+    let longest = grid.rows.max(grid.columns) as f64;
+    let radius = |side: usize| format!("{:.3}", 0.28 * side as f64 / longest);
+    (radius(grid.columns), radius(grid.rows))
 }
 
 /// Position and value of the highest finite value; the first of equals.

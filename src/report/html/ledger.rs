@@ -2,7 +2,7 @@
 
 use crate::evidence::{Control, Figure, Interval, Known, Table};
 use crate::report::data::{EvidenceRow, Report};
-use crate::report::number;
+use crate::report::number::{self, PValue};
 use crate::report::words::{self, Marked};
 
 use super::Limits;
@@ -21,7 +21,7 @@ pub(super) struct Measured {
     pub interval: Option<String>,
     pub n: String,
     pub log10_p: Option<String>,
-    pub p: Option<String>,
+    pub p: Option<PValue>,
     pub likelihood: Option<(String, String)>,
     pub independent: String,
     pub derived: String,

@@ -41,6 +41,8 @@ pub(super) struct Limits {
     pub rows: usize,
     /// Cells of a figure's data table.
     pub cells: usize,
+    /// Rows and columns of a heatmap; a larger one is averaged in blocks.
+    pub side: usize,
 }
 
 /// From generous to spare; the first that fits [`PAGE_BYTES`] is taken.
@@ -50,18 +52,21 @@ const LIMITS: [Limits; 3] = [
         passage: 1200,
         rows: 200,
         cells: 4096,
+        side: 128,
     },
     Limits {
         answers: 30,
         passage: 400,
         rows: 40,
         cells: 600,
+        side: 64,
     },
     Limits {
         answers: 10,
         passage: 160,
         rows: 10,
         cells: 0,
+        side: 24,
     },
 ];
 

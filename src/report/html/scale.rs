@@ -41,7 +41,7 @@ impl Scale {
 
     /// Two to five round values inside, in ascending order, as they are written.
     pub fn ticks(&self) -> Vec<(f64, String)> {
-        let step = round_step((self.high - self.low) / 3.5);
+        let step = round_step((self.high - self.low) / 5.0);
         if !(step.is_finite() && step > 0.0) {
             return Vec::new();
         }
