@@ -215,9 +215,23 @@ impl Decoder {
     /// # Errors
     /// As [`Decoder::forward`].
     pub fn next_logits(&self, tokens: &Tensor, cache: &mut KvCache) -> Result<Tensor, Error> {
-        let x = self.residual(tokens, Some(cache), &mut ())?;
+        self.next_logits_with(tokens, cache, &mut ())
+    }
+
+    /// As [`Decoder::next_logits`], with a tap that sees all positions at sites before the final norm
+    /// and the last one from there on.
+    ///
+    /// # Errors
+    /// As [`Decoder::forward`].
+    pub fn next_logits_with(
+        &self,
+        tokens: &Tensor,
+        cache: &mut KvCache,
+        tap: &mut dyn Tap,
+    ) -> Result<Tensor, Error> {
+        let x = self.residual(tokens, Some(cache), tap)?;
         let last = x.narrow(1, x.dim(1)? - 1, 1)?.contiguous()?;
-        Ok(self.head(&last, &mut ())?.squeeze(1)?)
+        Ok(self.head(&last, tap)?.squeeze(1)?)
     }
 
     /// The residual stream after the last block, `[batch, pos, hidden_size]`.

@@ -60,7 +60,10 @@ pub enum Error {
     /// The model's files could not be read.
     #[error(transparent)]
     Model(#[from] crate::model::Error),
-    /// A computation failed.
+    /// The decoder could not be built or run.
+    #[error(transparent)]
+    Decoder(#[from] crate::model::decoder::Error),
+    /// A computation outside the decoder failed.
     #[error("the forward pass failed: {0}")]
     Compute(#[from] candle_core::Error),
 }

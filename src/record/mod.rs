@@ -1,6 +1,7 @@
 //! What one model did, or is: facts about a single model from which evidence is later drawn.
 
 mod error;
+mod local;
 mod profile;
 mod run;
 mod runner;
@@ -8,6 +9,7 @@ mod score;
 mod store;
 
 pub use error::Error;
+pub use local::LocalRunner;
 pub use profile::profile;
 pub use run::header;
 pub use run::run_suite;
