@@ -1,0 +1,135 @@
+//! Logits and residual streams against those of Hugging Face's `transformers`, on the tiny random
+//! models of `tests/fixtures/parity` (made by `make.py` there).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor};
+use kinprobe::model::arch::{self, Description};
+use kinprobe::model::{Decoder, RawConfig, Site, Tap, TensorStore, Weights};
+use kinprobe::source::Format;
+
+/// Relative error ‖a - b‖ / ‖b‖ that is allowed.
+const TOLERANCE: f64 = 1e-4;
+
+fn fixtures() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parity");
+    let entries = fs::read_dir(&root).expect("fixtures are there");
+    let mut folders: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("readable").path())
+        .filter(|path| path.is_dir())
+        .collect();
+    folders.sort();
+    folders
+}
+
+/// Every way in which a folder's model is stored: its weights with each of its configs, and GGUF.
+fn variants(folder: &Path) -> Vec<(String, RawConfig, TensorStore)> {
+    let mut found = Vec::new();
+    let open = |name: &str, format| {
+        let path = folder.join(name);
+        TensorStore::open_files([path.as_path()], format).expect("opens")
+    };
+    for name in ["config.json", "config.transformers4.json"] {
+        if let Ok(text) = fs::read_to_string(folder.join(name)) {
+            let map = serde_json::from_str(&text).expect("JSON");
+            let store = open("model.safetensors", Format::Safetensors);
+            found.push((name.to_owned(), RawConfig::new(map), store));
+        }
+    }
+    if folder.join("model.gguf").exists() {
+        let store = open("model.gguf", Format::Gguf);
+        let config = RawConfig::from_gguf(&store).expect("metadata");
+        found.push(("model.gguf".to_owned(), config, store));
+    }
+    found
+}
+
+fn describe(config: &RawConfig, store: &TensorStore) -> Description {
+    let description = arch::describe(config, store).expect("a config that makes sense");
+    description.expect("a known architecture")
+}
+
+fn load(description: &Description, store: TensorStore) -> Decoder {
+    let (weights, unbound) = Weights::new(store, &description.bindings);
+    assert_eq!(unbound, [], "every role is bound");
+    assert_eq!(description.obstacles(&weights), [""; 0]);
+    Decoder::load(&weights, &description.spec, &Device::Cpu).expect("loads")
+}
+
+/// Keeps what is asked for.
+struct Keep<'a> {
+    wanted: &'a BTreeSet<Site>,
+    seen: BTreeMap<Site, Tensor>,
+}
+
+impl Tap for Keep<'_> {
+    fn wants(&self, site: Site) -> bool {
+        self.wanted.contains(&site)
+    }
+
+    fn visit(&mut self, site: Site, value: &Tensor) -> candle_core::Result<()> {
+        self.seen.insert(site, value.clone());
+        Ok(())
+    }
+}
+
+fn relative_error(a: &Tensor, b: &Tensor) -> f64 {
+    assert_eq!(a.dims(), b.dims());
+    let values = |tensor: &Tensor| -> Vec<f64> {
+        let tensor = tensor.to_dtype(DType::F64).and_then(|t| t.flatten_all());
+        tensor.and_then(|t| t.to_vec1()).expect("floats")
+    };
+    let norm = |values: &[f64]| values.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let (a, b) = (values(a), values(b));
+    let difference: Vec<f64> = a.iter().zip(&b).map(|(a, b)| a - b).collect();
+    norm(&difference) / norm(&b)
+}
+
+#[test]
+fn logits_and_residuals_are_those_of_transformers() {
+    let mut families = BTreeSet::new();
+    let mut checked = 0;
+    for folder in fixtures() {
+        let name = folder.file_name().expect("a name").to_string_lossy();
+        let expected = folder.join("expected.safetensors");
+        let mut expected =
+            candle_core::safetensors::load(expected, &Device::Cpu).expect("expected values");
+        let tokens = expected.remove("tokens").expect("tokens");
+        let tokens = tokens.to_dtype(DType::U32).expect("small ids");
+        let wanted: BTreeSet<Site> = expected
+            .keys()
+            .map(|name| name.parse().expect("a site"))
+            .collect();
+        for (variant, config, store) in variants(&folder) {
+            let description = describe(&config, &store);
+            let spec = &description.spec;
+            assert_eq!(spec.caveats, caveats(&name), "{name}/{variant}");
+            assert_eq!(wanted.len(), spec.num_hidden_layers + 2);
+            families.insert(spec.family);
+            let decoder = load(&description, store);
+            let mut tap = Keep {
+                wanted: &wanted,
+                seen: BTreeMap::new(),
+            };
+            decoder.forward(&tokens, None, &mut tap).expect("runs");
+            for (site, value) in &tap.seen {
+                let error = relative_error(value, &expected[&site.to_string()]);
+                assert!(error < TOLERANCE, "{name}/{variant}: {site} is {error} off");
+                checked += 1;
+            }
+        }
+    }
+    let all: BTreeSet<&str> = arch::FAMILIES.iter().map(|family| family.id).collect();
+    assert_eq!(families, all, "every family has a fixture");
+    assert!(checked > 150, "{checked}");
+}
+
+/// What a fixture's config is expected to leave to say.
+fn caveats(name: &str) -> &'static [&'static str] {
+    match name {
+        "gemma3-vision" => &["of a multimodal model, the text part"],
+        _ => &[],
+    }
+}
