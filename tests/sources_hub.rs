@@ -1,6 +1,12 @@
 //! Models from a hub, against a small hub server on the loopback interface.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+
 use kinprobe::source::OpenOptions;
+use kinprobe::source::Progress;
+use kinprobe::source::ProgressTask;
 use kinprobe::source::Secret;
 use kinprobe::source::open;
 
@@ -231,4 +237,39 @@ fn the_token_reaches_the_hub_and_nobody_else() {
             .unwrap_err()
             .contains("HF_TOKEN")
     );
+}
+
+#[derive(Default, Clone)]
+struct Totals(Arc<Mutex<BTreeMap<String, [u64; 2]>>>);
+
+struct Stage(Totals, String);
+
+impl Progress for Totals {
+    fn start(&self, label: &str, total_bytes: u64) -> Box<dyn ProgressTask> {
+        let mut stages = self.0.lock().unwrap();
+        stages.insert(label.to_owned(), [total_bytes, 0]);
+        Box::new(Stage(self.clone(), label.to_owned()))
+    }
+}
+
+impl ProgressTask for Stage {
+    fn advance(&self, bytes: u64) {
+        self.0.0.lock().unwrap().get_mut(&self.1).unwrap()[1] += bytes;
+    }
+}
+
+#[test]
+fn progress_reaches_its_total() {
+    let hub = single();
+    let dir = tempfile::tempdir().unwrap();
+    let totals = Totals::default();
+    let online = OpenOptions {
+        progress: Some(Arc::new(totals.clone())),
+        ..options(&hub, dir.path())
+    };
+    let model = opened(&online);
+    let bytes: u64 = model.files().map(|file| file.size).sum();
+    let expected =
+        ["fetch owner/name", "hash hf:owner/name"].map(|label| (label.to_owned(), [bytes, bytes]));
+    assert_eq!(*totals.0.lock().unwrap(), BTreeMap::from(expected));
 }

@@ -60,6 +60,9 @@ impl Cache {
     }
 
     pub(super) fn remember(&self, revision: &str, commit: &str) -> Result<(), Error> {
+        if self.commit_of(revision).as_deref() == Some(commit) {
+            return Ok(());
+        }
         let path = self.repo.join("refs").join(revision);
         create_parent(&path)?;
         std::fs::write(&path, commit).map_err(Error::io(&path))
@@ -67,6 +70,9 @@ impl Cache {
 
     pub(super) fn mark_absent(&self, commit: &str, name: &str) -> Result<(), Error> {
         let path = self.absent_mark(commit, name);
+        if path.exists() {
+            return Ok(());
+        }
         create_parent(&path)?;
         std::fs::write(&path, "").map_err(Error::io(&path))
     }
@@ -112,9 +118,13 @@ impl Cache {
         Some(matches(&path, &Object { size, id }).unwrap_or(false))
     }
 
-    /// Lets the snapshot's file link to the blob.
+    /// Lets the snapshot's file link to the blob; leaves a link that does as it is, since another
+    /// process may be reading through it and the cache may be read-only.
     pub(super) fn link(&self, commit: &str, name: &str, id: &ObjectId) -> Result<(), Error> {
         debug_assert!(is_inner(name), "names are checked when they are chosen");
+        if self.object_of(commit, name).as_ref() == Some(id) {
+            return Ok(());
+        }
         let pointer = self.snapshot(commit).join(name);
         create_parent(&pointer)?;
         if pointer.symlink_metadata().is_ok() {
