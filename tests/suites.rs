@@ -421,3 +421,28 @@ fn every_shipped_target_is_right_by_its_own_score() {
         }
     }
 }
+
+#[test]
+fn suites_are_chosen_by_id_or_path_and_each_once() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let ids = |wanted: &[&str]| -> Vec<String> {
+        let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
+        let suites = probe::select(root, &wanted).unwrap();
+        suites.into_iter().map(|suite| suite.id).collect()
+    };
+    assert_eq!(ids(&[]).len(), 3);
+    let project = Project::new(SUITE, ROWS.as_bytes());
+    let own = project.path().to_string_lossy().into_owned();
+    assert_eq!(
+        ids(&["short-answer", &own, "next-token", "short-answer"]),
+        ["short-answer", "tiny", "next-token"]
+    );
+    let refused = |name: &str| {
+        probe::select(root, &[name.to_owned()])
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(refused("short-anser").contains("did you mean `short-answer`?"));
+    assert!(refused("x\u{1b}[2J").contains("agent-actions, next-token, short-answer"));
+    assert!(refused("none.yaml").contains("none.yaml"));
+}

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::suggest::instead_of;
+
 /// One line each: the file, the line, the reason, the way out.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -14,6 +16,12 @@ pub enum Error {
         path: PathBuf,
         /// The system's answer.
         source: std::io::Error,
+    },
+    /// A name that is neither a suite's id nor its file.
+    #[error("there is no suite {given}; give an id or the path of a .yaml file")]
+    Unknown {
+        /// As given, with the nearest ids.
+        given: String,
     },
     /// A file was read and is not a suite or a dataset.
     #[error("{}{}: {reason}", path.display(), At(*line))]
@@ -28,6 +36,12 @@ pub enum Error {
 }
 
 impl Error {
+    pub(super) fn unknown(name: &str, known: &[&str]) -> Self {
+        Self::Unknown {
+            given: instead_of(name, known.iter().copied()),
+        }
+    }
+
     pub(super) fn io(path: &Path, source: std::io::Error) -> Self {
         Self::Io {
             path: path.to_path_buf(),

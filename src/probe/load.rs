@@ -75,6 +75,14 @@ pub fn load(path: &Path) -> Result<Suite, Error> {
 /// # Errors
 /// The first suite that does not load, or a folder that cannot be read.
 pub fn shipped(root: &Path) -> Result<Vec<Suite>, Error> {
+    files(root)?.iter().map(|path| load(path)).collect()
+}
+
+/// The suite files in `root/probes`, in name order.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub fn files(root: &Path) -> Result<Vec<PathBuf>, Error> {
     let folder = root.join("probes");
     let entries = fs::read_dir(&folder).map_err(|error| Error::io(&folder, error))?;
     let mut paths = Vec::new();
@@ -85,7 +93,38 @@ pub fn shipped(root: &Path) -> Result<Vec<Suite>, Error> {
         }
     }
     paths.sort();
-    paths.iter().map(|path| load(path)).collect()
+    Ok(paths)
+}
+
+/// The suites that `wanted` names, by the id of one in `root/probes` or by the path of its file, in
+/// that order and each once; all of `root/probes` when it names none.
+///
+/// # Errors
+/// [`Error::Unknown`] for a name that is neither, otherwise as [`load`].
+pub fn select(root: &Path, wanted: &[String]) -> Result<Vec<Suite>, Error> {
+    if wanted.is_empty() {
+        return shipped(root);
+    }
+    let files = files(root)?;
+    let ids: Vec<&str> = files
+        .iter()
+        .filter_map(|path| path.file_stem()?.to_str())
+        .collect();
+    let mut suites: Vec<Suite> = Vec::new();
+    for name in wanted {
+        let shipped = files
+            .iter()
+            .find(|path| path.file_stem().is_some_and(|stem| stem == name.as_str()));
+        let suite = match shipped {
+            Some(path) => load(path)?,
+            None if name.ends_with(".yaml") => load(Path::new(name))?,
+            None => return Err(Error::unknown(name, &ids)),
+        };
+        if suites.iter().all(|other| other.sha256 != suite.sha256) {
+            suites.push(suite);
+        }
+    }
+    Ok(suites)
 }
 
 /// Reads a regular file of at most `limit` bytes.

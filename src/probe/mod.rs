@@ -12,7 +12,7 @@ mod suggest;
 mod template;
 
 pub use error::Error;
-pub use load::{load, shipped};
+pub use load::{files, load, select, shipped};
 
 /// A validated suite: every prompt rendered, every id unique.
 #[derive(Debug, Clone)]
