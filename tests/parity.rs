@@ -126,6 +126,36 @@ fn logits_and_residuals_are_those_of_transformers() {
     assert!(checked > 150, "{checked}");
 }
 
+#[test]
+fn a_gguf_file_says_what_its_origin_says() {
+    let mut compared = 0;
+    for folder in fixtures() {
+        let mut maps = BTreeMap::new();
+        for (variant, config, _) in variants(&folder) {
+            maps.insert(variant, config.map().clone());
+        }
+        let (Some(gguf), Some(origin)) = (
+            maps.get("model.gguf"),
+            maps.get("config.transformers4.json")
+                .or(maps.get("config.json")),
+        ) else {
+            continue;
+        };
+        for (key, value) in gguf {
+            let same = match (value.as_f64(), origin.get(key)) {
+                (_, None) => continue,
+                (Some(number), Some(other)) => other.as_f64() == Some(number),
+                (None, Some(other)) => value == other,
+            };
+            assert!(same, "{}: {key} is {value}", folder.display());
+            compared += 1;
+        }
+        let shared = ["model_type", "vocab_size", "tie_word_embeddings"];
+        assert!(shared.iter().all(|key| gguf.contains_key(*key)));
+    }
+    assert!(compared > 50, "{compared}");
+}
+
 /// What a fixture's config is expected to leave to say.
 fn caveats(name: &str) -> &'static [&'static str] {
     match name {

@@ -1,6 +1,5 @@
 //! A model's config as it was written, read key by key so that what nobody read can be told.
 
-mod gguf;
 mod rope;
 
 use std::cell::RefCell;
@@ -83,6 +82,7 @@ const HARMLESS: &[&str] = &[
     "dtype",
     "embd_pdrop",
     "finetuning_task",
+    "gguf_architecture",
     "gradient_checkpointing",
     "hidden_dropout",
     "id2label",
@@ -124,7 +124,7 @@ impl RawConfig {
         Self::with_origin(map, false)
     }
 
-    fn with_origin(map: Map<String, Value>, from_gguf: bool) -> Self {
+    pub(super) fn with_origin(map: Map<String, Value>, from_gguf: bool) -> Self {
         Self {
             map,
             from_gguf,

@@ -11,6 +11,7 @@ pub(super) static BAICHUAN: Family = Family {
     id: "baichuan",
     model_types: &["baichuan"],
     gguf: &[],
+    gguf_words: |_, _| {},
     spec,
     bind: |spec, store| {
         if spec.normalised_head {

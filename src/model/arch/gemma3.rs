@@ -5,9 +5,11 @@
 //! `transformers` rounds that scale to the type the weights are loaded in. We load f32, so that the
 //! scale is that of a model loaded in f32; one loaded in bf16 has a slightly different one.
 
+use serde_json::{Map, Value, json};
+
 use super::names::{Name, Names, Seen, name};
-use super::{ConfigError, DecoderSpec, Family, Format, RawConfig};
-use super::{gguf, parts};
+use super::{ConfigError, DecoderSpec, Family, Format, RawConfig, TensorStore};
+use super::{gguf, gguf_config, parts};
 use crate::model::role::Part;
 use crate::model::spec::{Activation, RopeScaling, RopeSpec};
 use crate::model::weights::View;
@@ -16,6 +18,7 @@ pub(super) static GEMMA3: Family = Family {
     id: "gemma3",
     model_types: &["gemma3", "gemma3_text"],
     gguf: &["gemma3"],
+    gguf_words,
     spec,
     bind: |spec, store| match store.format() {
         Format::Safetensors => NAMES.bind(spec, store),
@@ -105,7 +108,8 @@ fn text_spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
     spec.biases.qkv = attention;
     spec.biases.output = attention;
     spec.embed_scale = Some((spec.hidden_size as f64).sqrt());
-    spec.attention_scale = query_pre_attn_scalar(config, &spec)?.powf(-0.5);
+    let scalar = config.optional_number("query_pre_attn_scalar")?;
+    spec.attention_scale = scalar.unwrap_or(256.0).powf(-0.5);
     add_windows(config, &mut spec, &local)?;
     parts::finish(config, spec)
 }
@@ -161,16 +165,25 @@ fn add_windows(
     Ok(())
 }
 
-/// GGUF files do not carry it: llama.cpp takes the width of a head, but for the 27B model, which it
-/// knows by its 62 blocks, a head's share of the hidden size.
-fn query_pre_attn_scalar(config: &RawConfig, spec: &DecoderSpec) -> Result<f64, ConfigError> {
-    if !config.is_gguf() {
-        let scalar = config.optional_number("query_pre_attn_scalar")?;
-        return Ok(scalar.unwrap_or(256.0));
+/// What llama.cpp has in code: the activation, five windowed blocks to a full one, the rotary base of
+/// the windowed ones, and the scale of attention, which is a head's width but for the 27B model, known
+/// by its 62 blocks, a head's share of the hidden size.
+fn gguf_words(map: &mut Map<String, Value>, _: &TensorStore) {
+    let number = |word: &str| map.get(word).and_then(Value::as_u64);
+    let scalar = match (number("num_hidden_layers"), number("num_attention_heads")) {
+        (Some(62), Some(heads)) => number("hidden_size").and_then(|h| h.checked_div(heads)),
+        _ => number("head_dim"),
+    };
+    let mut words = vec![
+        ("model_type", json!("gemma3_text")),
+        ("hidden_activation", json!("gelu_pytorch_tanh")),
+    ];
+    words.extend(scalar.map(|scalar| ("query_pre_attn_scalar", json!(scalar))));
+    if !map.contains_key("layer_types") && !map.contains_key("sliding_window_pattern") {
+        words.push(("sliding_window_pattern", json!(6)));
     }
-    Ok(if spec.layers.len() == 62 {
-        spec.hidden_size as f64 / spec.num_attention_heads as f64
-    } else {
-        spec.head_dim as f64
-    })
+    if !map.contains_key("rope_local_base_freq") {
+        words.push(("rope_local_base_freq", json!(LOCAL_THETA)));
+    }
+    gguf_config::fill(map, &words);
 }

@@ -1,5 +1,7 @@
 //! What all GGUF files share: llama.cpp's tensor names, and what only the tensors tell.
 
+use serde_json::{Map, Value, json};
+
 use super::names::{Name, Names, Of, Seen, fused_rows, name, of_stack};
 use super::{ConfigError, DecoderSpec, RopeScaling, TensorStore};
 use crate::model::role::Part;
@@ -98,17 +100,16 @@ pub(super) fn settle(spec: &mut DecoderSpec, store: &TensorStore) -> Result<(), 
         spec.biases.output = stored("blk.0.attn_output.bias");
         spec.biases.mlp = stored("blk.0.ffn_down.bias");
     }
-    let divisors = "rope_freqs.weight";
-    let Some(info) = store.info(divisors) else {
+    let Some(info) = store.info(DIVISORS) else {
         return Ok(());
     };
     if info.elements != spec.head_dim / 2 {
         let (found, pairs) = (info.elements, spec.head_dim / 2);
-        let reason = format!("`{divisors}` has {found} numbers for {pairs} pairs of a head");
+        let reason = format!("`{DIVISORS}` has {found} numbers for {pairs} pairs of a head");
         return Err(ConfigError::Nonsense(reason));
     }
     let by = store
-        .elements(divisors, 0..info.elements)
+        .elements(DIVISORS, 0..info.elements)
         .map_err(|error| ConfigError::Nonsense(error.to_string()))?;
     let ropes = spec
         .layers
@@ -121,3 +122,36 @@ pub(super) fn settle(spec: &mut DecoderSpec, store: &TensorStore) -> Result<(), 
     }
     Ok(())
 }
+
+/// The `rope_scaling` of the published Llama 3 models whose divisors of rotary frequencies these are,
+/// so that a file and its origin say the same; `None` for others.
+pub(super) fn published_llama3(map: &Map<String, Value>, store: &TensorStore) -> Option<Value> {
+    const LOW: f64 = 1.0;
+    const HIGH: f64 = 4.0;
+    const CONTEXT: f64 = 8192.0;
+    let pairs = store.info(DIVISORS)?.elements;
+    if pairs > MAX_PAIRS {
+        return None;
+    }
+    let divisors = store.elements(DIVISORS, 0..pairs).ok()?;
+    let factor = divisors.iter().copied().fold(1.0, f32::max);
+    let theta = map.get("rope_theta").and_then(Value::as_f64)?;
+    let published = divisors.iter().enumerate().all(|(pair, divisor)| {
+        let wavelength = std::f64::consts::TAU * theta.powf(pair as f64 / pairs as f64);
+        let ramp = ((CONTEXT / wavelength - LOW) / (HIGH - LOW)).clamp(0.0, 1.0);
+        let expected = 1.0 / ((1.0 - ramp) / f64::from(factor) + ramp);
+        (f64::from(*divisor) - expected).abs() <= 1e-3 * expected
+    });
+    published.then(|| {
+        json!({
+            "rope_type": "llama3", "factor": factor, "low_freq_factor": LOW,
+            "high_freq_factor": HIGH, "original_max_position_embeddings": CONTEXT as u64,
+        })
+    })
+}
+
+/// Half of the widest head that is believed.
+const MAX_PAIRS: usize = 4096;
+
+/// What each pair of a head's frequencies is divided by (Llama 3.1).
+const DIVISORS: &str = "rope_freqs.weight";

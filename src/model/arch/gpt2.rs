@@ -1,9 +1,11 @@
 //! GPT-2: learned positions, layer norms, a plain MLP, biases everywhere, and matrices stored
 //! `[in, out]`.
 
+use serde_json::json;
+
 use super::names::{Name, Names, Seen, fused_rows, name};
 use super::{ConfigError, DecoderSpec, Family, Format, RawConfig};
-use super::{gguf, parts};
+use super::{gguf, gguf_config, parts};
 use crate::model::role::{Param, Part};
 use crate::model::spec::{Activation, Biases, LayerSpec, Norm, Position};
 use crate::model::weights::View;
@@ -12,6 +14,10 @@ pub(super) static GPT2: Family = Family {
     id: "gpt2",
     model_types: &["gpt2"],
     gguf: &["gpt2"],
+    gguf_words: |map, _| {
+        gguf_config::fill(map, &[("activation_function", json!("gelu_new"))]);
+        gguf_config::rename(map, WORDS);
+    },
     spec,
     bind: |spec, store| match store.format() {
         Format::Safetensors => NAMES.bind(spec, store),
@@ -24,6 +30,15 @@ static NAMES: Names = Names {
     anchor: "{m}wte.weight",
     tables: &[TABLE],
 };
+
+/// The other families' words beside its own.
+const WORDS: &[(&str, &str)] = &[
+    ("hidden_size", "n_embd"),
+    ("intermediate_size", "n_inner"),
+    ("max_position_embeddings", "n_positions"),
+    ("num_attention_heads", "n_head"),
+    ("num_hidden_layers", "n_layer"),
+];
 
 const TABLE: &[Name] = &[
     name(Part::Embed, "{m}wte.{p}"),
@@ -52,17 +67,15 @@ fn fused(seen: &Seen<'_>) -> View {
 }
 
 fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
-    // GGUF metadata are translated into the words of the other families.
-    let word = |own, common| if config.is_gguf() { common } else { own };
-    let hidden_size = config.size(word("n_embd", "hidden_size"))?;
-    let heads = config.size(word("n_head", "num_attention_heads"))?;
+    let hidden_size = config.size("n_embd")?;
+    let heads = config.size("n_head")?;
     if !hidden_size.is_multiple_of(heads) {
         let reason = format!("{heads} heads do not share a width of {hidden_size} evenly");
         return Err(ConfigError::Nonsense(reason));
     }
     let head_dim = hidden_size / heads;
-    let layers = parts::layer_count(config, word("n_layer", "num_hidden_layers"))?;
-    let inner = config.optional_size(word("n_inner", "intermediate_size"))?;
+    let layers = parts::layer_count(config, "n_layer")?;
+    let inner = config.optional_size("n_inner")?;
     let eps = config.optional_number("layer_norm_epsilon")?;
     let scaled = config.flag("scale_attn_weights", true)?;
     let layer = LayerSpec {
@@ -101,7 +114,7 @@ fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
         tie_word_embeddings: config.flag("tie_word_embeddings", true)?,
         normalised_head: false,
         moe: None,
-        max_position_embeddings: config.size(word("n_positions", "max_position_embeddings"))?,
+        max_position_embeddings: config.size("n_positions")?,
         unsupported: Vec::new(),
         caveats: Vec::new(),
     };

@@ -1,15 +1,18 @@
 //! Llama 1 to 3.x, and what rides on it: Vicuna, DeepSeek-LLM, CodeLlama, Yi in Llama's naming,
 //! SmolLM2, Mistral (with its sliding window).
 
+use serde_json::{Map, Value, json};
+
 use super::names::{Name, Names, name};
-use super::{ConfigError, DecoderSpec, Format, RawConfig};
-use super::{Family, gguf, parts};
+use super::{ConfigError, DecoderSpec, Family, Format, RawConfig, TensorStore};
+use super::{gguf, gguf_config, parts};
 use crate::model::role::Part;
 
 pub(super) static LLAMA: Family = Family {
     id: "llama",
     model_types: &["llama", "mistral"],
     gguf: &["llama"],
+    gguf_words,
     spec,
     bind: |spec, store| match store.format() {
         Format::Safetensors => NAMES.bind(spec, store),
@@ -52,7 +55,7 @@ fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
         defaults.max_position_embeddings = 4096 * 32;
     }
     let mut spec = parts::llama_like(config, "llama", defaults)?;
-    if mistral || config.is_gguf() {
+    if mistral {
         parts::window_everywhere(config, &mut spec)?;
     } else {
         let attention = config.flag("attention_bias", false)?;
@@ -61,4 +64,35 @@ fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
         spec.biases.mlp = config.flag("mlp_bias", false)?;
     }
     parts::finish(config, spec)
+}
+
+/// llama.cpp has one name for Llama, Mistral, Yi and, with experts, Mixtral.
+fn gguf_words(map: &mut Map<String, Value>, store: &TensorStore) {
+    let stored = |tensor: &str| json!(store.info(tensor).is_some());
+    let experts = map.get("num_experts").and_then(Value::as_u64);
+    let model_type = if experts.is_some_and(|experts| experts > 0) {
+        gguf_config::rename(map, &[("num_experts", "num_local_experts")]);
+        "mixtral"
+    } else if map.contains_key("sliding_window") {
+        "mistral"
+    } else {
+        let biases = [
+            ("attention_bias", stored("blk.0.attn_q.bias")),
+            ("mlp_bias", stored("blk.0.ffn_down.bias")),
+        ];
+        gguf_config::fill(map, &biases);
+        "llama"
+    };
+    if experts == Some(0) {
+        map.shift_remove("num_experts");
+        map.shift_remove("num_experts_per_tok");
+    }
+    let words = [
+        ("model_type", json!(model_type)),
+        ("hidden_act", json!("silu")),
+    ];
+    gguf_config::fill(map, &words);
+    if let Some(scaling) = gguf::published_llama3(map, store) {
+        gguf_config::fill(map, &[("rope_scaling", scaling)]);
+    }
 }

@@ -9,8 +9,9 @@ use crate::model::spec::MoeSpec;
 pub(super) static MIXTRAL: Family = Family {
     id: "mixtral",
     model_types: &["mixtral"],
-    // llama.cpp's `llama` with experts.
+    // llama.cpp calls it `llama`, whose words find the experts.
     gguf: &[],
+    gguf_words: |_, _| {},
     spec,
     bind: |spec, store| match store.format() {
         Format::Safetensors => NAMES.bind(spec, store),
@@ -61,13 +62,9 @@ fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
     };
     let mut spec = parts::llama_like(config, "mixtral", defaults)?;
     parts::window_everywhere(config, &mut spec)?;
-    let experts = match config.optional_size("num_local_experts")? {
-        Some(experts) => experts,
-        None => config.size("num_experts")?,
-    };
     let width = config.optional_size("moe_intermediate_size")?;
     spec.moe = Some(MoeSpec {
-        num_experts: experts,
+        num_experts: config.size_or("num_local_experts", 8)?,
         num_experts_per_tok: config.size_or("num_experts_per_tok", 2)?,
         moe_intermediate_size: width.unwrap_or(spec.intermediate_size),
         shared_expert_intermediate_size: None,

@@ -6,6 +6,7 @@
 mod baichuan;
 mod gemma3;
 mod gguf;
+mod gguf_config;
 mod gpt2;
 mod llama;
 mod mixtral;
@@ -17,6 +18,8 @@ mod qwen3;
 mod yi;
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
 
 use super::config::{ConfigError, RawConfig};
 use super::role::Role;
@@ -35,6 +38,9 @@ pub struct Family {
     pub model_types: &'static [&'static str],
     /// Values of GGUF's `general.architecture` that mean it.
     pub gguf: &'static [&'static str],
+    /// Completes translated GGUF metadata to this family's `config.json`: `model_type`, names that
+    /// only this family uses, and what llama.cpp has in code where a config says it.
+    pub gguf_words: fn(&mut Map<String, Value>, &TensorStore),
     /// Reads the config.
     pub spec: fn(&RawConfig) -> Result<DecoderSpec, ConfigError>,
     /// Finds the tensor of each role of the spec. A role whose tensor is not stored is bound to the
@@ -94,19 +100,8 @@ impl Description {
 /// The family that reads this config; `None` for an architecture that is not known.
 pub fn family(config: &RawConfig) -> Option<&'static Family> {
     let name = config.model_type();
-    // llama.cpp gives Mixtral Llama's name.
-    if config.is_gguf() && name == "llama" && config.map().contains_key("num_experts") {
-        return Some(&mixtral::MIXTRAL);
-    }
-    let names = |family: &&&'static Family| {
-        let known = if config.is_gguf() {
-            family.gguf
-        } else {
-            family.model_types
-        };
-        known.contains(&name)
-    };
-    FAMILIES.iter().find(names).copied()
+    let named = |family: &&&'static Family| family.model_types.contains(&name);
+    FAMILIES.iter().find(named).copied()
 }
 
 /// Reads a model's config and finds its tensors; `None` for an architecture that is not known.

@@ -1,8 +1,10 @@
 //! Qwen1.5-MoE and Qwen2-MoE: Qwen2 with routed experts and one shared by all tokens.
 
+use serde_json::json;
+
 use super::names::{Name, Names, Of, name, of_fused_stack, of_stack};
 use super::{ConfigError, DecoderSpec, Family, Format, RawConfig};
-use super::{gguf, llama, parts};
+use super::{gguf, gguf_config, llama, parts};
 use crate::model::role::Part;
 use crate::model::spec::MoeSpec;
 
@@ -10,6 +12,19 @@ pub(super) static QWEN2_MOE: Family = Family {
     id: "qwen2_moe",
     model_types: &["qwen2_moe"],
     gguf: &["qwen2moe"],
+    gguf_words: |map, _| {
+        // llama.cpp never rescales them.
+        if !map.contains_key("norm_topk_prob") {
+            gguf_config::fill(map, &[("norm_topk_prob", json!(false))]);
+        }
+        gguf_config::fill(
+            map,
+            &[
+                ("model_type", json!("qwen2_moe")),
+                ("hidden_act", json!("silu")),
+            ],
+        );
+    },
     spec,
     bind: |spec, store| match store.format() {
         Format::Safetensors => NAMES.bind(spec, store),

@@ -1,14 +1,25 @@
 //! Qwen3: Llama with a norm on every query and key head.
 
+use serde_json::json;
+
 use super::names::{Name, Names, name};
 use super::{ConfigError, DecoderSpec, Family, Format, RawConfig};
-use super::{gguf, llama, parts};
+use super::{gguf, gguf_config, llama, parts};
 use crate::model::role::Part;
 
 pub(super) static QWEN3: Family = Family {
     id: "qwen3",
     model_types: &["qwen3"],
     gguf: &["qwen3"],
+    gguf_words: |map, _| {
+        gguf_config::fill(
+            map,
+            &[
+                ("model_type", json!("qwen3")),
+                ("hidden_act", json!("silu")),
+            ],
+        );
+    },
     spec,
     bind: |spec, store| match store.format() {
         Format::Safetensors => NAMES.bind(spec, store),

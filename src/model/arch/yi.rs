@@ -8,6 +8,7 @@ pub(super) static YI: Family = Family {
     id: "yi",
     model_types: &["Yi", "yi"],
     gguf: &[],
+    gguf_words: |_, _| {},
     spec,
     bind: |spec, store| NAMES.bind(spec, store),
 };

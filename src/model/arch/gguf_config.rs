@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::super::tensors::{TensorStore, Value as Stored};
-use super::{ConfigError, RawConfig};
+use super::{ConfigError, FAMILIES, RawConfig};
 use crate::text::ModelText;
 
 /// `{architecture}.KEY` of llama.cpp beside the config key of the same meaning.
@@ -33,7 +33,7 @@ const TRANSLATED: &[(&str, &str)] = &[
 ];
 
 /// Keys without effect on a forward pass, or read for themselves below.
-const WITHOUT_EFFECT: &[&str] = &[
+const NOT_TRANSLATED: &[&str] = &[
     "attention.sliding_window_pattern",
     "attention.value_length",
     "rope.dimension_count",
@@ -47,42 +47,47 @@ const WITHOUT_EFFECT: &[&str] = &[
 ];
 
 impl RawConfig {
-    /// The config of a GGUF file. `model_type` is llama.cpp's name of the architecture. An
-    /// architecture's key without a translation is kept under its own name.
+    /// The config of a GGUF file in the words of its family's `config.json`; `gguf_architecture` is
+    /// llama.cpp's name. An architecture's key without a translation is kept under its own name.
     ///
     /// # Errors
-    /// A file that does not name its architecture or has no token embedding.
+    /// A file that does not name its architecture.
     pub fn from_gguf(store: &TensorStore) -> Result<Self, ConfigError> {
         let metadata = store.metadata();
         let architecture = metadata
             .text("general.architecture")
             .ok_or(ConfigError::Missing("general.architecture"))?;
         let prefix = format!("{architecture}.");
+        let get = |key: &str| metadata.get(&format!("{prefix}{key}"));
         let mut map = Map::new();
         map.insert("model_type".to_owned(), json!(architecture));
+        map.insert("gguf_architecture".to_owned(), json!(architecture));
         for (key, value) in metadata.iter() {
             let Some(own) = key.strip_prefix(&prefix) else {
                 continue;
             };
-            if WITHOUT_EFFECT.contains(&own) {
+            if NOT_TRANSLATED.contains(&own) {
                 continue;
             }
             let translated = TRANSLATED.iter().find(|(gguf, _)| *gguf == own);
             let name = translated.map_or(key, |(_, name)| *name);
             map.insert(name.to_owned(), plain(value));
         }
-        add_windows(&mut map, &|key| metadata.get(&format!("{prefix}{key}")));
-        add_widths(&mut map, store);
-        add_rope(&mut map, &|key| metadata.get(&format!("{prefix}{key}")));
-        if let Some(embedding) = store.info("token_embd.weight") {
-            map.insert("vocab_size".to_owned(), json!(embedding.rows()));
+        for token in ["bos", "eos"] {
+            if let Some(id) = metadata.u64(&format!("tokenizer.ggml.{token}_token_id")) {
+                map.insert(format!("{token}_token_id"), json!(id));
+            }
         }
-        let tied = store.info("output.weight").is_none();
-        map.insert("tie_word_embeddings".to_owned(), json!(tied));
+        add_windows(&mut map, &get);
+        add_rope(&mut map, &get);
+        add_from_tensors(&mut map, store);
+        let of_family = |family: &&&super::Family| family.gguf.contains(&architecture);
+        if let Some(family) = FAMILIES.iter().find(of_family) {
+            (family.gguf_words)(&mut map, store);
+        }
         let config = Self::with_origin(map, true);
-        let value_length = metadata.u64(&format!("{prefix}attention.value_length"));
-        let key_length = metadata.u64(&format!("{prefix}attention.key_length"));
-        if value_length != key_length {
+        let width = |key| get(key).and_then(Stored::as_u64);
+        if width("attention.value_length") != width("attention.key_length") {
             config.refuse("values are not as wide as keys");
         }
         Ok(config)
@@ -108,9 +113,10 @@ fn add_windows<'a>(map: &mut Map<String, Value>, get: &dyn Fn(&str) -> Option<&'
     }
 }
 
-/// Widths of experts, which older files leave to the tensors.
-fn add_widths(map: &mut Map<String, Value>, store: &TensorStore) {
+/// What shapes and names say: they are the truth where metadata are missing or padded.
+fn add_from_tensors(map: &mut Map<String, Value>, store: &TensorStore) {
     let tensors = [
+        ("vocab_size", "token_embd.weight", 0),
         ("moe_intermediate_size", "blk.0.ffn_gate_exps.weight", 1),
         (
             "shared_expert_intermediate_size",
@@ -120,12 +126,12 @@ fn add_widths(map: &mut Map<String, Value>, store: &TensorStore) {
     ];
     for (key, tensor, axis) in tensors {
         let width = store.info(tensor).and_then(|info| info.shape.get(axis));
-        if let Some(width) = width
-            && !map.contains_key(key)
-        {
+        if let Some(width) = width {
             map.insert(key.to_owned(), json!(width));
         }
     }
+    let tied = store.info("output.weight").is_none();
+    map.insert("tie_word_embeddings".to_owned(), json!(tied));
 }
 
 /// `rope_scaling`, and `partial_rotary_factor` where less than a head rotates.
@@ -166,12 +172,40 @@ fn plain(value: &Stored) -> Value {
     }
 }
 
-/// Numbers in GGUF are f32: 1e-5 rather than 9.999999747378752e-6, as a config would write it.
+/// The number that was meant: GGUF keeps 1e-5 as the nearest f32, a config as `1e-5`.
 fn shortest(x: f64) -> f64 {
     let narrow = x as f32;
     if f64::from(narrow) == x {
         narrow.to_string().parse().unwrap_or(x)
     } else {
         x
+    }
+}
+
+/// Gives `words` their values.
+pub(super) fn fill(map: &mut Map<String, Value>, words: &[(&str, Value)]) {
+    for (word, value) in words {
+        map.insert((*word).to_owned(), value.clone());
+    }
+}
+
+/// Names what one family calls otherwise.
+pub(super) fn rename(map: &mut Map<String, Value>, words: &[(&str, &str)]) {
+    for (usual, own) in words {
+        if let Some(value) = map.shift_remove(*usual) {
+            map.insert((*own).to_owned(), value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shortest;
+
+    #[test]
+    fn floats_are_the_decimals_that_were_meant() {
+        assert_eq!(shortest(f64::from(1e-5f32)), 1e-5);
+        assert_eq!(shortest(500_000.0), 500_000.0);
+        assert_eq!(shortest(0.1), 0.1);
     }
 }
