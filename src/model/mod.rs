@@ -3,7 +3,6 @@
 pub mod arch;
 pub mod config;
 pub mod decoder;
-mod gguf_config;
 mod layers;
 mod open;
 pub mod role;

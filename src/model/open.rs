@@ -7,12 +7,13 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::gguf_config;
+use super::arch;
+use super::config::RawConfig;
 use super::role::{Part, Role};
 use super::spec::DecoderSpec;
 use super::tensors::TensorStore;
 use super::tokenizer::Tokenizer;
-use super::weights::{Binding, Weights};
+use super::weights::Weights;
 use super::{Error, Model};
 use crate::source::{Artefact, Artefacts, Format};
 use crate::text::ModelText;
@@ -31,17 +32,18 @@ impl Model {
     /// Weight files or a config that are not what they should be.
     pub fn open(artefacts: Artefacts, label: &str) -> Result<Self, Error> {
         let store = TensorStore::open(&artefacts)?;
-        let config = match (&artefacts.config, artefacts.format) {
-            (Some(file), _) => read_object(&file.path)?,
-            (None, Format::Gguf) => gguf_config::config(&store),
-            (None, Format::Safetensors) => Map::new(),
-        };
         let mut caveats = storage_caveats(&store);
-        let reading = read_architecture(&config, &store);
-        let (weights, unbound) = Weights::new(store, &reading.bindings);
-        let spec = reading.spec.and_then(|spec| {
-            check(&spec, &weights, unbound.first().map(ToString::to_string)).map(|()| spec)
-        });
+        let config = match (&artefacts.config, artefacts.format) {
+            (Some(file), _) => RawConfig::new(read_object(&file.path)?),
+            // Without an architecture there is nothing to read: the tensors are still compared.
+            (None, Format::Gguf) => {
+                RawConfig::from_gguf(&store).unwrap_or_else(|_| RawConfig::new(Map::new()))
+            }
+            (None, Format::Safetensors) => RawConfig::new(Map::new()),
+        };
+        let reading = Reading::new(config, store);
+        caveats.extend(reading.caveats);
+        let (config, weights) = (reading.config, reading.weights);
         let mut tokenizer = open_tokenizer(&artefacts, weights.store(), &config);
         if let (Ok(found), Some(rows)) = (&mut tokenizer, embedding_rows(&weights, &config)) {
             match found.fit(rows) {
@@ -54,7 +56,7 @@ impl Model {
             parameters: parameters(weights.store()),
             config,
             family: reading.family,
-            spec,
+            spec: reading.spec,
             weights,
             tokenizer,
             caveats,
@@ -68,45 +70,60 @@ impl Model {
     }
 }
 
-/// What a family made of a config.
+/// A config as its family reads it, and the weights bound to its roles.
 struct Reading {
+    config: Map<String, Value>,
     family: Option<&'static str>,
     spec: Result<DecoderSpec, String>,
-    bindings: BTreeMap<Role, Binding>,
+    weights: Weights,
+    caveats: Vec<String>,
 }
 
-fn read_architecture(config: &Map<String, Value>, _store: &TensorStore) -> Reading {
-    let named = config
-        .get("model_type")
-        .and_then(Value::as_str)
-        .unwrap_or("");
-    let named = ModelText::new(named).clipped(60);
-    Reading {
-        family: None,
-        spec: Err(format!("the architecture `{named}` is not known")),
-        bindings: BTreeMap::new(),
-    }
-}
-
-/// Whether every role that the forward pass reads is there, with the shape that the config says.
-fn check(spec: &DecoderSpec, weights: &Weights, unbound: Option<String>) -> Result<(), String> {
-    if let Some(reason) = unbound {
-        return Err(reason);
-    }
-    for (role, (rows, columns)) in spec.roles() {
-        match weights.shape(&role) {
-            None => return Err(format!("the weights have no `{role}`")),
-            Some(shape) if shape == (rows, columns) => {}
-            Some((found_rows, found_columns)) => {
-                let tensor = weights.binding(&role).map_or("", |binding| &binding.tensor);
-                let tensor = ModelText::new(tensor).clipped(120);
-                return Err(format!(
-                    "tensor `{tensor}` gives `{role}` the shape {found_rows} x {found_columns}, the config asks for {rows} x {columns}"
-                ));
+impl Reading {
+    fn new(config: RawConfig, store: TensorStore) -> Self {
+        let family = arch::family(&config).map(|family| family.id);
+        let described = match arch::describe(&config, &store) {
+            Ok(Some(described)) => Ok(described),
+            Ok(None) => Err(unknown_architecture(&config)),
+            Err(error) => Err(error.to_string()),
+        };
+        let none = BTreeMap::new();
+        let bindings = described
+            .as_ref()
+            .map_or(&none, |described| &described.bindings);
+        let (weights, unbound) = Weights::new(store, bindings);
+        let mut caveats = Vec::new();
+        let spec = described.and_then(|described| {
+            caveats.clone_from(&described.spec.caveats);
+            let mut obstacles = described.obstacles(&weights);
+            // The step that does not fit says more than the role that is missing for it.
+            if let Some(unbound) = unbound.first() {
+                obstacles.insert(0, unbound.to_string());
             }
+            match obstacles.as_slice() {
+                [] => Ok(described.spec),
+                [only] => Err(only.clone()),
+                [first, rest @ ..] => Err(format!("{first} (and {} more obstacles)", rest.len())),
+            }
+        });
+        Self {
+            config: config.map().clone(),
+            family,
+            spec,
+            weights,
+            caveats,
         }
     }
-    Ok(())
+}
+
+fn unknown_architecture(config: &RawConfig) -> String {
+    match config.model_type() {
+        "" => "the files do not say of which architecture the model is".to_owned(),
+        named => {
+            let named = ModelText::new(named).clipped(60);
+            format!("the architecture `{named}` is not known")
+        }
+    }
 }
 
 /// Stored numbers that training moves: integer buffers (position ids, masks) are left out.
