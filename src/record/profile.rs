@@ -124,26 +124,86 @@ impl Default for Accumulator {
     }
 }
 
+/// Sums kept side by side, so that one addition need not wait for the last.
+const LANES: usize = 8;
+
+/// Running sums of the distances from `shift`, one per lane.
+struct Sums {
+    shift: f64,
+    count: [u64; LANES],
+    sum: [f64; LANES],
+    square: [f64; LANES],
+    min: [f32; LANES],
+    max: [f32; LANES],
+}
+
+impl Sums {
+    /// A number that is none adds nothing; the choices compile to selects, not jumps.
+    fn take(&mut self, values: &[f32]) {
+        for (lane, value) in values.iter().enumerate() {
+            let finite = value.is_finite();
+            let distance = if finite {
+                f64::from(*value) - self.shift
+            } else {
+                0.0
+            };
+            self.count[lane] += u64::from(finite);
+            self.sum[lane] += distance;
+            self.square[lane] += distance * distance;
+            self.min[lane] = if finite {
+                self.min[lane].min(*value)
+            } else {
+                self.min[lane]
+            };
+            self.max[lane] = if finite {
+                self.max[lane].max(*value)
+            } else {
+                self.max[lane]
+            };
+        }
+    }
+}
+
 impl Accumulator {
-    /// Two passes over one chunk, in f64.
+    /// One pass over one chunk, in f64, around its first number: what cancels is no larger than the
+    /// spread.
     fn of(values: &[f32]) -> Self {
-        let finite = || {
-            let finite = values.iter().filter(|value| value.is_finite());
-            finite.map(|value| f64::from(*value))
+        let shift = values.iter().find(|value| value.is_finite());
+        let Some(shift) = shift else {
+            return Self::default();
         };
-        let mut found = Self::default();
-        let mut sum = 0.0;
-        for value in finite() {
-            found.count += 1;
-            sum += value;
-            found.min = found.min.min(value);
-            found.max = found.max.max(value);
+        let mut sums = Sums {
+            shift: f64::from(*shift),
+            count: [0; LANES],
+            sum: [0.0; LANES],
+            square: [0.0; LANES],
+            min: [f32::INFINITY; LANES],
+            max: [f32::NEG_INFINITY; LANES],
+        };
+        let (blocks, rest) = values.as_chunks::<LANES>();
+        blocks.iter().for_each(|block| sums.take(block));
+        sums.take(rest);
+        let count: u64 = sums.count.iter().sum();
+        let sum: f64 = sums.sum.iter().sum();
+        let square: f64 = sums.square.iter().sum();
+        let offset = sum / count as f64;
+        Self {
+            count,
+            mean: sums.shift + offset,
+            deviation: (square - sum * offset).max(0.0),
+            min: sums
+                .min
+                .iter()
+                .copied()
+                .fold(f32::INFINITY, f32::min)
+                .into(),
+            max: sums
+                .max
+                .iter()
+                .copied()
+                .fold(f32::NEG_INFINITY, f32::max)
+                .into(),
         }
-        if found.count > 0 {
-            found.mean = sum / found.count as f64;
-            found.deviation = finite().map(|value| (value - found.mean).powi(2)).sum();
-        }
-        found
     }
 
     fn add(&mut self, other: &Self) {
