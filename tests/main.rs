@@ -3,6 +3,7 @@
 
 mod architecture;
 mod common;
+mod hostile;
 mod parity;
 mod recording;
 mod report;

@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod gguf;
 mod safetensors;
+mod shards;
 
 pub use dtype::Dtype;
 pub use error::Error;
@@ -66,10 +67,15 @@ impl TensorStore {
     ///
     /// # Errors
     /// A file that cannot be read or whose header is not true to it; an undecodable GGUF type; a
-    /// tensor that two files hold.
+    /// tensor that two files hold, or that a shard index names and none holds.
     pub fn open(artefacts: &Artefacts) -> Result<Self, Error> {
         let paths = artefacts.weights.iter().map(|file| file.path.as_path());
-        Self::open_files(paths, artefacts.format)
+        let store = Self::open_files(paths, artefacts.format)?;
+        let mut others = artefacts.others.iter();
+        if let Some(index) = others.find(|file| file.name.ends_with(".safetensors.index.json")) {
+            shards::check_index(index, &store)?;
+        }
+        Ok(store)
     }
 
     /// Opens weight files that no [`Artefacts`] describes.
@@ -250,14 +256,26 @@ struct Found {
     size: usize,
 }
 
-/// Numbers and bytes of a tensor of `shape`; `None` where either does not fit, or where an axis
-/// would not even with the zeros of the others left out (rows are counted without them).
-fn extent(dtype: Dtype, shape: &[usize]) -> Option<(usize, usize)> {
+/// Numbers and bytes of a tensor of `shape`.
+///
+/// # Errors
+/// In words, where either does not fit, or where the axes would not even with zeros left out (rows
+/// are counted without them), or where the numbers do not fill whole blocks.
+fn extent(dtype: Dtype, shape: &[usize]) -> Result<(usize, usize), String> {
+    let too_large = || "is larger than any file".to_owned();
     shape
         .iter()
-        .try_fold(1usize, |product, axis| product.checked_mul((*axis).max(1)))?;
-    let elements = shape.iter().product();
-    Some((elements, dtype.bytes_for(elements)?))
+        .try_fold(1usize, |product, axis| product.checked_mul((*axis).max(1)))
+        .ok_or_else(too_large)?;
+    let elements: usize = shape.iter().product();
+    if !elements.is_multiple_of(dtype.block_elements) {
+        let (name, block) = (dtype.name, dtype.block_elements);
+        return Err(format!(
+            "has {elements} numbers, but {name} packs {block} at a time"
+        ));
+    }
+    let size = dtype.bytes_for(elements).ok_or_else(too_large)?;
+    Ok((elements, size))
 }
 
 fn out_of_range(name: &str, what: &'static str, len: usize, asked: &Range<usize>) -> Error {

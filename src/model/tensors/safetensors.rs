@@ -131,7 +131,7 @@ impl Entry {
         let claimed = end
             .checked_sub(begin)
             .ok_or_else(|| format!("ends at {end}, before its start at {begin}"))?;
-        let (elements, size) = extent(dtype, &shape).ok_or_else(overflow)?;
+        let (elements, size) = extent(dtype, &shape)?;
         if size as u64 != claimed {
             return Err(format!(
                 "takes {claimed} bytes, but {elements} numbers of type {} take {size}",

@@ -158,8 +158,7 @@ impl Draft {
                 dtype.name, dtype.block_elements
             )));
         }
-        let (elements, size) =
-            extent(dtype, &shape).ok_or_else(|| wrong("is larger than any file".to_owned()))?;
+        let (elements, size) = extent(dtype, &shape).map_err(&wrong)?;
         if !self.offset.is_multiple_of(alignment) {
             return Err(wrong(format!(
                 "starts at {}, which is not a multiple of {alignment}",
