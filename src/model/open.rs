@@ -41,7 +41,7 @@ impl Model {
             }
             (None, Format::Safetensors) => RawConfig::new(Map::new()),
         };
-        let reading = Reading::new(config, store);
+        let reading = Reading::new(&config, store);
         caveats.extend(reading.caveats);
         let (config, weights) = (reading.config, reading.weights);
         let mut tokenizer = open_tokenizer(&artefacts, weights.store(), &config);
@@ -80,11 +80,11 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(config: RawConfig, store: TensorStore) -> Self {
-        let family = arch::family(&config).map(|family| family.id);
-        let described = match arch::describe(&config, &store) {
+    fn new(config: &RawConfig, store: TensorStore) -> Self {
+        let family = arch::family(config).map(|family| family.id);
+        let described = match arch::describe(config, &store) {
             Ok(Some(described)) => Ok(described),
-            Ok(None) => Err(unknown_architecture(&config)),
+            Ok(None) => Err(unknown_architecture(config)),
             Err(error) => Err(error.to_string()),
         };
         let none = BTreeMap::new();
