@@ -6,7 +6,10 @@
 mod activation;
 mod behaviour;
 mod config;
+mod control;
 mod tokenizer;
+#[cfg(test)]
+pub(crate) mod toy;
 mod weight;
 
 use std::collections::BTreeMap;
@@ -277,4 +280,10 @@ pub enum Error {
     /// The model's tensors could not be read.
     #[error(transparent)]
     Model(#[from] crate::model::Error),
+    /// A tensor could not be read or decoded.
+    #[error(transparent)]
+    Tensors(#[from] crate::model::tensors::Error),
+    /// A matrix product failed.
+    #[error("a matrix product failed: {0}")]
+    Product(#[from] candle_core::Error),
 }

@@ -10,6 +10,8 @@ pub mod site;
 pub mod spec;
 pub mod tensors;
 pub mod tokenizer;
+#[cfg(test)]
+pub(crate) mod toy;
 pub mod weights;
 
 pub use arch::Family;

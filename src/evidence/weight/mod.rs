@@ -1,4 +1,25 @@
-//! weight.
+//! Weights: what is stored, layer by layer.
+
+mod bias_profile;
+mod curves;
+mod identical_tensors;
+mod mlp_profile;
+mod norm_gain;
+mod row_matching;
+mod row_order;
+mod std_profile;
+mod tensor_cosine;
+mod units;
+
 use super::Evidence;
 
-pub(super) static METHODS: &[&dyn Evidence] = &[];
+pub(super) static METHODS: &[&dyn Evidence] = &[
+    &row_matching::RowMatching,
+    &row_order::RowOrder,
+    &identical_tensors::IdenticalTensors,
+    &tensor_cosine::TensorCosine,
+    &norm_gain::NormGain,
+    &std_profile::StdProfile,
+    &bias_profile::BiasProfile,
+    &mlp_profile::MlpProfile,
+];

@@ -1,0 +1,151 @@
+//! A method's own statistic on pairs whose relation is known: the null band, and what it can say.
+
+use std::collections::BTreeMap;
+
+use super::{Control, Error, Known, Pair, Subject};
+
+/// The statistic of two subjects; `None` where it cannot be computed for them.
+pub(super) type Measure<'m> = &'m dyn Fn(Subject<'_>, Subject<'_>) -> Result<Option<f64>, Error>;
+
+/// The same statistic on independent pairs, and on a derived one.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Controls {
+    /// Every known pair.
+    pub list: Vec<Control>,
+    /// Independent models against the reference.
+    reference: Vec<f64>,
+    /// Independent models against the suspect.
+    suspect: Vec<f64>,
+    /// Whether the independent models are built like the pair.
+    same_shape: bool,
+}
+
+impl Controls {
+    /// Measures every pair of independent models, the reference and the suspect against each of them,
+    /// and the derived pair.
+    pub fn measure(pair: &Pair<'_>, measure: Measure<'_>) -> Result<Self, Error> {
+        let mut list = Vec::new();
+        let mut add = |a: Subject<'_>, b: Subject<'_>, relation| -> Result<Option<f64>, Error> {
+            let statistic = measure(a, b)?;
+            if let Some(statistic) = statistic {
+                list.push(Control {
+                    pair: format!("{} vs {}", a.model.label, b.model.label),
+                    relation,
+                    statistic,
+                });
+            }
+            Ok(statistic)
+        };
+        let (mut reference, mut suspect) = (Vec::new(), Vec::new());
+        for (i, one) in pair.population.iter().enumerate() {
+            reference.extend(add(pair.reference, *one, Known::Independent)?);
+            suspect.extend(add(*one, pair.suspect, Known::Independent)?);
+            for other in &pair.population[i + 1..] {
+                add(*one, *other, Known::Independent)?;
+            }
+        }
+        if let Some((parent, child)) = pair.derived {
+            add(parent, child, Known::Derived)?;
+        }
+        Ok(Self {
+            list,
+            reference,
+            suspect,
+            same_shape: pair
+                .population
+                .iter()
+                .all(|one| shape(*one).is_some() && shape(*one) == shape(pair.reference)),
+        })
+    }
+
+    /// Statistics of the independent pairs.
+    fn independent(&self) -> impl Iterator<Item = f64> {
+        self.list
+            .iter()
+            .filter(|control| control.relation == Known::Independent)
+            .map(|control| control.statistic)
+    }
+
+    /// Independent models that both the reference and the suspect were held against.
+    pub fn models(&self) -> usize {
+        self.reference.len().min(self.suspect.len())
+    }
+
+    /// Rank p-value of `statistic` among independent models: `(1 + #{as high}) / (N + 1)`, the larger
+    /// of holding the reference fixed and holding the suspect fixed.
+    ///
+    /// Each is exact if the two models and the `N` others are exchangeable (independent runs of one
+    /// kind); pairs among the others do not count, since they share models.
+    pub fn rank_p(&self, statistic: f64) -> Option<f64> {
+        let p = |values: &[f64]| {
+            let as_high = values.iter().filter(|value| **value >= statistic).count();
+            (1 + as_high) as f64 / (values.len() + 1) as f64
+        };
+        (self.models() > 0).then(|| p(&self.reference).max(p(&self.suspect)))
+    }
+
+    /// The null band and the rank of `statistic` in words.
+    pub fn words(&self, statistic: f64) -> String {
+        let pairs = self.independent().count();
+        if pairs == 0 {
+            return "no independent pair on which this could be measured: the number stands without a \
+                    null"
+                .to_owned();
+        }
+        let low = self.independent().fold(f64::INFINITY, f64::min);
+        let high = self.independent().fold(f64::NEG_INFINITY, f64::max);
+        let as_high = self
+            .independent()
+            .filter(|value| *value >= statistic)
+            .count();
+        let band = format!(
+            "{pairs} independent {} give {low:.3} to {high:.3}; {as_high} of them as much as this pair",
+            plural(pairs, "pair", "pairs")
+        );
+        match self.rank_p(statistic) {
+            Some(p) => format!(
+                "{band}; rank p = {p:.2} among N = {n} independent {runs}, which cannot fall below \
+                 1/(N+1) = {floor:.2}",
+                n = self.models(),
+                runs = plural(self.models(), "run", "runs"),
+                floor = 1.0 / (self.models() + 1) as f64,
+            ),
+            None => format!(
+                "{band}; the reference or the suspect itself could not be held against an independent \
+                 model, so that no rank exists"
+            ),
+        }
+    }
+
+    /// What limits the null.
+    pub fn caveats(&self) -> Vec<String> {
+        if self.list.is_empty() || self.same_shape {
+            return Vec::new();
+        }
+        vec![
+            "the independent models are not built like this pair, so that their band describes the \
+             measure and is no null for this pair"
+                .to_owned(),
+        ]
+    }
+
+    /// Numbers for [`super::Finding::details`].
+    pub fn details(&self, statistic: f64) -> BTreeMap<&'static str, f64> {
+        let mut details = BTreeMap::from([("panel_models", self.models() as f64)]);
+        if let Some(p) = self.rank_p(statistic).filter(|_| self.same_shape) {
+            details.insert("panel_rank_p", p);
+        }
+        details
+    }
+}
+
+/// Blocks and width: what makes two models comparable as a population.
+fn shape(subject: Subject<'_>) -> Option<(usize, usize)> {
+    let spec = subject.model.spec.as_ref().ok()?;
+    Some((spec.num_hidden_layers, spec.hidden_size))
+}
+
+/// The word for `n` of something.
+pub(super) fn plural(n: usize, one: &'static str, many: &'static str) -> &'static str {
+    if n == 1 { one } else { many }
+}

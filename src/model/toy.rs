@@ -1,0 +1,216 @@
+//! Small models for tests: seeded, with known relations, opened from a file as any model is.
+
+use std::collections::BTreeMap;
+
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Map, Value};
+
+use super::tensors::TensorStore;
+use super::{Binding, Model, Part, Role, Weights};
+use crate::source::{Artefacts, Format};
+use crate::stat::moments::Running;
+use crate::stat::random;
+
+/// Dimensions of a toy.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dims {
+    pub layers: usize,
+    pub width: usize,
+    pub units: usize,
+    pub vocab: usize,
+}
+
+impl Default for Dims {
+    fn default() -> Self {
+        Self {
+            layers: 4,
+            width: 16,
+            units: 48,
+            vocab: 40,
+        }
+    }
+}
+
+/// A model as plain vectors: `(rows, columns, values)` by role.
+#[derive(Debug, Clone)]
+pub(crate) struct Toy {
+    pub label: String,
+    pub tensors: BTreeMap<Role, (usize, usize, Vec<f32>)>,
+    /// Stored names differ from the roles'.
+    pub renamed: bool,
+}
+
+impl Toy {
+    /// Gaussian weights from `seed`, with a spread that depends on layer and seed.
+    pub fn new(seed: u64, dims: Dims) -> Self {
+        let mut rng = random::stream(seed, "toy");
+        let mut tensors = BTreeMap::new();
+        let mut put = |role: Role, rows: usize, columns: usize, rng: &mut ChaCha8Rng| {
+            let std = 0.05 * (1.0 + random::unit(rng));
+            let centre = if role.part.is_norm() { 1.0 } else { 0.0 };
+            let values = (0..rows * columns).map(|_| (centre + std * random::normal(rng)) as f32);
+            tensors.insert(role, (rows, columns, values.collect()));
+        };
+        let (d, h) = (dims.width, dims.units);
+        put(Role::model(Part::Embed), dims.vocab, d, &mut rng);
+        put(Role::model(Part::FinalNorm), d, 1, &mut rng);
+        for layer in 0..dims.layers {
+            for part in [Part::Query, Part::Key, Part::Value, Part::Output] {
+                put(Role::layer(layer, part), d, d, &mut rng);
+            }
+            for part in [Part::Query, Part::Key, Part::Value] {
+                put(Role::layer(layer, part).bias(), d, 1, &mut rng);
+            }
+            put(Role::layer(layer, Part::AttentionNorm), d, 1, &mut rng);
+            put(Role::layer(layer, Part::MlpNorm), d, 1, &mut rng);
+            put(Role::layer(layer, Part::Gate), h, d, &mut rng);
+            put(Role::layer(layer, Part::Up), h, d, &mut rng);
+            put(Role::layer(layer, Part::Down), d, h, &mut rng);
+        }
+        Self {
+            label: format!("toy-{seed}"),
+            tensors,
+            renamed: false,
+        }
+    }
+
+    /// A child: every number plus noise of `level` times the spread of its tensor.
+    pub fn noised(&self, level: f64, seed: u64) -> Self {
+        let mut rng = random::stream(seed, "toy noise");
+        let mut child = self.clone();
+        child.label = format!("{}+noise", self.label);
+        for (_, _, values) in child.tensors.values_mut() {
+            let mut running = Running::default();
+            running.extend(values);
+            let scale = level * running.std();
+            for value in values {
+                *value += (scale * random::normal(&mut rng)) as f32;
+            }
+        }
+        child
+    }
+
+    /// The same function with the hidden units of every MLP in another order.
+    pub fn permuted(&self, seed: u64) -> Self {
+        let mut rng = random::stream(seed, "toy order");
+        let mut child = self.clone();
+        child.label = format!("{}+permuted", self.label);
+        let layers: Vec<u32> = self.tensors.keys().filter_map(|role| role.layer).collect();
+        let last = layers.into_iter().max().unwrap_or(0);
+        for layer in 0..=last as usize {
+            let units = self.tensors[&Role::layer(layer, Part::Up)].0;
+            let mut order: Vec<usize> = (0..units).collect();
+            for i in (1..units).rev() {
+                order.swap(i, random::below(&mut rng, i + 1));
+            }
+            for part in [Part::Gate, Part::Up] {
+                child.keep_rows(Role::layer(layer, part), &order);
+            }
+            child.keep_columns(Role::layer(layer, Part::Down), &order);
+        }
+        child
+    }
+
+    /// Only some hidden units of every MLP.
+    pub fn pruned(&self, keep: &[usize]) -> Self {
+        let mut child = self.clone();
+        child.label = format!("{}+pruned", self.label);
+        let ups: Vec<Role> = self.tensors.keys().copied().collect();
+        for role in ups {
+            match role.part {
+                Part::Gate | Part::Up => child.keep_rows(role, keep),
+                Part::Down => child.keep_columns(role, keep),
+                _ => {}
+            }
+        }
+        child
+    }
+
+    fn keep_rows(&mut self, role: Role, order: &[usize]) {
+        let (_, columns, values) = self.tensors[&role].clone();
+        let rows = order
+            .iter()
+            .flat_map(|&i| values[i * columns..(i + 1) * columns].to_vec());
+        self.tensors
+            .insert(role, (order.len(), columns, rows.collect()));
+    }
+
+    fn keep_columns(&mut self, role: Role, order: &[usize]) {
+        let (rows, columns, values) = self.tensors[&role].clone();
+        let kept = (0..rows).flat_map(|r| order.iter().map(move |&i| (r, i)));
+        let kept = kept.map(|(r, i)| values[r * columns + i]).collect();
+        self.tensors.insert(role, (rows, order.len(), kept));
+    }
+
+    /// Written to a folder and opened as any model is. The folder goes with the second value.
+    pub fn open(&self) -> (Model, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let mut views = BTreeMap::new();
+        let mut bindings = BTreeMap::new();
+        for (role, (rows, columns, values)) in &self.tensors {
+            let name = if self.renamed {
+                format!("net.{role}.tensor")
+            } else {
+                role.to_string()
+            };
+            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            let shape = if *columns == 1 {
+                vec![*rows]
+            } else {
+                vec![*rows, *columns]
+            };
+            bindings.insert(*role, Binding::whole(name.clone()));
+            views.insert(name, (shape, bytes));
+        }
+        std::fs::write(&path, serialise(&views)).unwrap();
+        let store = TensorStore::open_files([path.as_path()], Format::Safetensors).unwrap();
+        let (weights, unbound) = Weights::new(store, &bindings);
+        assert!(unbound.is_empty(), "{unbound:?}");
+        (model(&self.label, weights), folder)
+    }
+}
+
+/// A safetensors file.
+fn serialise(tensors: &BTreeMap<String, (Vec<usize>, Vec<u8>)>) -> Vec<u8> {
+    let mut header = Map::new();
+    let mut at = 0;
+    for (name, (shape, bytes)) in tensors {
+        let entry = serde_json::json!({
+            "dtype": "F32", "shape": shape, "data_offsets": [at, at + bytes.len()],
+        });
+        at += bytes.len();
+        header.insert(name.clone(), entry);
+    }
+    let mut header = Value::Object(header).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header);
+    for (_, bytes) in tensors.values() {
+        file.extend(bytes);
+    }
+    file
+}
+
+fn model(label: &str, weights: Weights) -> Model {
+    Model {
+        label: label.to_owned(),
+        artefacts: Artefacts {
+            reference: label.to_owned(),
+            revision: None,
+            format: Format::Safetensors,
+            weights: Vec::new(),
+            config: None,
+            tokenizer: None,
+            others: Vec::new(),
+            run: None,
+        },
+        config: Map::new(),
+        family: None,
+        spec: Err("a toy has none".to_owned()),
+        weights,
+        tokenizer: Err("a toy has none".to_owned()),
+        parameters: 0,
+        caveats: Vec::new(),
+    }
+}
