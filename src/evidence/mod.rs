@@ -12,6 +12,8 @@ mod tokenizer;
 pub(crate) mod toy;
 mod weight;
 
+pub use behaviour::alike;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;

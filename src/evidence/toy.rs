@@ -2,9 +2,9 @@
 
 use super::{Pair, Subject};
 use crate::model::Model;
-use crate::model::toy::Toy;
-use crate::record::{Activations, Moments, Recording, TensorFacts, WeightProfile};
-use crate::stat::moments::Running;
+use crate::model::toy::{Dims, Toy};
+use crate::record;
+use crate::record::{Activations, Header, Record, Recording, WeightProfile};
 
 /// An opened toy with what was recorded of it.
 pub(crate) struct Open {
@@ -20,7 +20,7 @@ impl Open {
     pub fn new(toy: &Toy) -> Self {
         let (model, folder) = toy.open();
         Self {
-            profile: profile(&model),
+            profile: record::of_test_model(&model),
             model,
             recordings: Vec::new(),
             activations: None,
@@ -50,37 +50,59 @@ pub(crate) fn pair<'a>(reference: &'a Open, suspect: &'a Open) -> Pair<'a> {
     }
 }
 
-fn profile(model: &Model) -> WeightProfile {
-    use sha2::Digest as _;
-    let store = model.weights.store();
-    let facts = |name: &str, shape: &[usize]| TensorFacts {
-        dtype: "F32".to_owned(),
-        shape: shape.to_vec(),
-        sha256: sha2::Sha256::digest(store.bytes(name).unwrap())
+/// A toy that gave `answers` to suites `(id, answers)`, without truth.
+pub(crate) fn answered(seed: u64, suites: &[(&str, &[&str])]) -> Open {
+    let suite = |(id, answers): &(&str, &[&str])| {
+        let records = answers
             .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect(),
+            .enumerate()
+            .map(|(i, answer)| one_record(i, answer, None));
+        recording(id, records.collect())
     };
-    let moments = |values: &[f32]| {
-        let mut running = Running::default();
-        running.extend(values);
-        Moments {
-            count: running.count(),
-            mean: running.mean(),
-            std: running.std(),
-            min: running.min(),
-            max: running.max(),
-        }
-    };
-    let weights = &model.weights;
-    WeightProfile {
-        tensors: store
-            .iter()
-            .map(|(name, info)| (name.to_owned(), facts(name, &info.shape)))
-            .collect(),
-        roles: weights
-            .roles()
-            .map(|role| (*role, moments(&weights.all(role).unwrap())))
-            .collect(),
+    let mut open = Open::new(&Toy::new(seed, Dims::default()));
+    open.recordings = suites.iter().map(suite).collect();
+    open
+}
+
+/// A toy that gave `answer(i)` to item `i` whose truth is `truth(i)`.
+pub(crate) fn answered_with_truth(
+    seed: u64,
+    n: usize,
+    truth: impl Fn(usize) -> String,
+    answer: impl Fn(usize) -> String,
+) -> Open {
+    let records = (0..n).map(|i| one_record(i, &answer(i), Some(answer(i) == truth(i))));
+    let mut open = Open::new(&Toy::new(seed, Dims::default()));
+    open.recordings = vec![recording("suite", records.collect())];
+    open
+}
+
+fn one_record(i: usize, answer: &str, correct: Option<bool>) -> Record {
+    Record {
+        item: format!("item-{i}"),
+        prompt_sha256: String::new(),
+        prompt_tokens: 1,
+        answer: answer.to_owned(),
+        tokens: Vec::new(),
+        top: Vec::new(),
+        correct,
+        fields: std::collections::BTreeMap::new(),
+        error: None,
+    }
+}
+
+fn recording(id: &str, records: Vec<Record>) -> Recording {
+    Recording {
+        header: Header {
+            schema: String::new(),
+            key: String::new(),
+            model_digest: String::new(),
+            suite: id.to_owned(),
+            suite_version: 1,
+            suite_sha256: format!("sha of {id}"),
+            decoding: "greedy".to_owned(),
+            engine: String::new(),
+        },
+        records,
     }
 }

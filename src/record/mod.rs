@@ -10,6 +10,8 @@ mod store;
 
 pub use error::Error;
 pub use local::LocalRunner;
+#[cfg(test)]
+pub(crate) use profile::of_test_model;
 pub use profile::profile;
 pub use run::header;
 pub use run::run_suite;

@@ -67,6 +67,12 @@ pub fn profile(model: &Model, progress: &dyn Progress) -> Result<WeightProfile, 
     Ok(profile)
 }
 
+/// The profile of a test model, without a progress bar.
+#[cfg(test)]
+pub(crate) fn of_test_model(model: &Model) -> WeightProfile {
+    profile(model, &crate::source::Silent).unwrap()
+}
+
 fn facts(
     weights: &Weights,
     name: &str,

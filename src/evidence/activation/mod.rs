@@ -1,4 +1,7 @@
-//! activation.
+//! Activations: how the same inputs are represented.
+
+mod linear_cka;
+
 use super::Evidence;
 
-pub(super) static METHODS: &[&dyn Evidence] = &[];
+pub(super) static METHODS: &[&dyn Evidence] = &[&linear_cka::LinearCka];

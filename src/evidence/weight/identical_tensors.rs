@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::evidence::control::Controls;
 use crate::evidence::{Card, Error, Evidence, Finding, Needs, Outcome, Pair, Subject, Table};
 use crate::model::{Role, Weights};
-use crate::record::{Moments, WeightProfile};
+use crate::record::WeightProfile;
 use crate::text::ModelText;
 
 /// See [`CARD`].
@@ -175,11 +175,9 @@ impl<'a> Stored<'a> {
             None if known || repeated || !info.dtype.is_float() => Some(Apart::Buffer),
             None => None,
             Some(roles) => {
-                let moments = roles.iter().map(|role| self.profile.roles.get(role));
-                let constant = |m: Option<&Moments>| m.is_some_and(|m| m.min == m.max);
+                let mut moments = roles.iter().map(|role| self.profile.roles.get(role));
                 moments
-                    .map(constant)
-                    .all(|flat| flat)
+                    .all(|m| m.is_some_and(|m| m.min == m.max))
                     .then_some(Apart::Constant)
             }
         }

@@ -402,7 +402,7 @@ mod tests {
                 .tensors
                 .get_mut(&Role::layer(layer, Part::Up))
                 .unwrap();
-            up.2.iter_mut().for_each(|x| *x = -3.0 * *x);
+            up.2.iter_mut().for_each(|x| *x *= -3.0);
             let gain = child
                 .tensors
                 .get_mut(&Role::layer(layer, Part::MlpNorm))
