@@ -197,6 +197,7 @@ struct PairView {
     mark: Marked,
     relation: Option<String>,
     p: Option<PValue>,
+    log10_p: String,
     because: String,
     others: Vec<(&'static str, String)>,
     link: String,
@@ -216,6 +217,9 @@ impl PairView {
             mark: words::lineage(lineage.conclusion),
             relation: words::relation(lineage).map(|text| shown(&text)),
             p: lineage.log10_p.map(number::p_value),
+            log10_p: lineage
+                .log10_p
+                .map_or_else(|| "none".to_owned(), number::log10),
             because: sentence(&lineage.because),
             others: others
                 .into_iter()

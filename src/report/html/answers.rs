@@ -7,9 +7,14 @@ use crate::report::data::{AnswerRow, Report};
 use super::Limits;
 use super::page::{passage, shown};
 
+/// Items that are shown without being asked for.
+const OPEN: usize = 16;
+
 /// What the page shows of the answers.
 pub(super) struct Answers {
     pub rows: Vec<Answer>,
+    /// The same, behind a disclosure.
+    pub rest: Vec<Answer>,
     /// How many items of each kind there are, shown or not.
     pub kinds: Vec<(&'static str, usize)>,
     /// Items that are only in `result.json`.
@@ -42,15 +47,18 @@ impl Answers {
         for row in &report.answers {
             *counts.entry(kind(row)).or_default() += 1;
         }
-        let rows: Vec<_> = report
+        let mut rows: Vec<_> = report
             .answers
             .iter()
             .take(limits.answers)
             .map(|row| Answer::new(row, names, limits.passage))
             .collect();
+        let left = report.answers.len() - rows.len();
+        let rest = rows.split_off(rows.len().min(OPEN));
         Self {
-            left: report.answers.len() - rows.len(),
             rows,
+            rest,
+            left,
             kinds: counts.into_iter().map(|(k, n)| (KINDS[k], n)).collect(),
         }
     }
