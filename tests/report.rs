@@ -212,7 +212,10 @@ fn the_terminal_report_says_the_conclusion_first_and_what_decided() {
         Style::PLAIN,
     );
     let second = text.lines().nth(1).unwrap();
-    assert_eq!(second, "● lineage: related, consistent with depth changed");
+    assert_eq!(
+        second,
+        "● lineage: related, consistent with a change of depth"
+    );
     assert!(text.contains("decided by weight.row_matching, p = 10^-84.2"));
     assert!(text.contains("reports/a-vs-b/index.html"));
     assert!(text.contains("neither model has attention biases"));

@@ -54,9 +54,27 @@ pub(super) fn lineage_sentence(conclusion: LineageConclusion) -> &'static str {
     }
 }
 
-/// The relation, as words.
+/// The relation, as words that follow "consistent with".
 pub(super) fn relation(lineage: &Lineage) -> Option<String> {
-    lineage.relation.as_ref().map(|name| name.replace('_', " "))
+    let words = |name: &str| {
+        let known = match name {
+            "identical" => "identical weights",
+            "renamed" => "renamed tensors",
+            "noised" => "added noise",
+            "quantised" => "quantisation",
+            "fine_tuned" => "fine-tuning",
+            "continued" => "continued training",
+            "pruned" => "pruning",
+            "depth_changed" => "a change of depth",
+            "width_changed" => "a change of width",
+            "moe_upcycled" => "upcycling to a mixture of experts",
+            "merged" => "merging",
+            "tokenizer_swapped" => "a change of tokenizer",
+            other => return other.replace('_', " "),
+        };
+        known.to_owned()
+    };
+    lineage.relation.as_deref().map(words)
 }
 
 /// The direction, as words.
@@ -126,9 +144,12 @@ pub(super) fn not_excluded(findings: &Findings) -> Vec<&'static str> {
             {
                 open.push("Either direction: related does not say which model came first.");
             }
-            open.push(
-                "The same initial weights (same code and seed) with nothing else in common since.",
-            );
+            // Equal weights cannot come from an equal start alone.
+            if !matches!(lineage.relation.as_deref(), Some("identical" | "renamed")) {
+                open.push(
+                    "The same initial weights (same code and seed) with nothing else in common since.",
+                );
+            }
             open.push("Permission: nothing here speaks about licences, agreements or intent.");
             open
         }
