@@ -1,3 +1,5 @@
 //! The `kinprobe` program.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    kinprobe::cli::main()
+}

@@ -1,1 +1,77 @@
-//! cli.
+//! The command line: one file per verb. The only home of clap, of anyhow and of printing.
+
+mod assemble;
+mod compare;
+mod demo;
+mod exit;
+mod global;
+mod inspect;
+//mod methods;
+mod pipeline;
+mod plan;
+mod probe;
+mod progress;
+mod run;
+mod suite;
+//mod zoo;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::Subcommand;
+
+pub use global::Global;
+
+/// Decides, with its working shown, whether two models were made from one another.
+#[derive(Debug, Parser)]
+#[command(name = "kinprobe", version, max_term_width = 100)]
+#[command(
+    after_help = "Models: a folder or file, hf:owner/name[@revision], gguf:path, zoo:name; \
+    prefix label= to name one.\nExit codes: 0 done, 2 usage, 4 nothing to do, 5 too many item \
+    errors, 6 integrity, 7 model failure, 130 interrupted."
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// The main job on shipped models, without network
+    Demo(demo::Args),
+    /// Compare two models and write a report
+    Compare(compare::Args),
+    /// Record a model's answers and activations
+    Run(run::Args),
+    /// Static facts of one model: config, tensors by role, tokenizer, hashes
+    Inspect(inspect::Args),
+    /// One forward pass, looked at
+    Probe(probe::Args),
+    /// List, show or validate probe suites
+    Suite(suite::Args),
+    // The models this, and their recipes
+    //Zoo(zoo::Args),
+    // Every method card
+    //Methods(methods::Args),
+}
+
+/// Parses the command line, runs the verb, maps the outcome to an exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match &cli.verb {
+        Verb::Demo(args) => demo::run(args, &cli.global),
+        Verb::Compare(args) => compare::run(args, &cli.global),
+        Verb::Run(args) => run::run(args, &cli.global),
+        Verb::Inspect(args) => inspect::run(args, &cli.global),
+        Verb::Probe(args) => probe::run(args, &cli.global),
+        Verb::Suite(args) => suite::run(args, &cli.global),
+        //Verb::Zoo(args) => zoo::run(args, &cli.global),
+        //Verb::Methods(args) => methods::run(args, &cli.global),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::report(&error),
+    }
+}

@@ -1,0 +1,109 @@
+//! `kinprobe compare`: the main job.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::cli::Global;
+use crate::cli::assemble;
+use crate::cli::pipeline::Bench;
+use crate::cli::pipeline::Depth;
+use crate::cli::plan::Plan;
+use crate::report;
+use crate::source::ModelRef;
+
+/// Flags of `compare`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The first model
+    #[arg(value_name = "REF")]
+    reference: ModelRef,
+    /// The second model
+    suspect: ModelRef,
+    /// Further models that are independent of both, to hold the numbers against
+    #[arg(long, value_name = "MODEL", num_args = 1..)]
+    panel: Vec<ModelRef>,
+    /// Suites to run, by id or path [default: all shipped]
+    #[arg(long, value_name = "SUITE", num_args = 1..)]
+    suite: Vec<String>,
+    /// How much is read and run
+    #[arg(long, value_enum, default_value_t = Depth::Full)]
+    depth: Depth,
+    /// Seed of every random choice
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Report folder [default: reports/<time>-<a>-vs-<b>]
+    #[arg(short, long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print the plan and stop
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Open, plan, record, assess, judge, report.
+pub fn run(args: &Args, global: &Global) -> Result<()> {
+    let bench = Bench::new(global, &args.suite, args.depth, args.seed)?;
+    let reference = bench.open(&args.reference, "reference")?;
+    let suspect = bench.open(&args.suspect, "suspect")?;
+
+    let plan = Plan::of(&bench, [&reference, &suspect]);
+    if args.dry_run {
+        return plan.print(global);
+    }
+    global.note(&plan.text());
+
+    let pair = [&bench.record(reference)?, &bench.record(suspect)?];
+    let panel = bench.panel(pair, &args.panel)?;
+    let assessments = bench.assess(pair, &panel);
+    let findings = bench.judge(&assessments);
+
+    let report = assemble::report(&bench, pair, assessments, findings, reproduce(args));
+    let folder = args
+        .out
+        .clone()
+        .unwrap_or_else(|| assemble::default_folder(&report));
+    let paths = report::write(&folder, &report)?;
+    assemble::keep_recordings(&bench, &folder, pair)?;
+    if global.json {
+        return global.result(&report::json(&report)?);
+    }
+    global.result(&report::terminal(&report, Some(&paths), global.style()))
+}
+
+/// The command that makes the report again, without this machine's output folder.
+fn reproduce(args: &Args) -> String {
+    let mut words = vec![
+        "kinprobe compare".to_owned(),
+        shell_word(&args.reference.to_string()),
+        shell_word(&args.suspect.to_string()),
+    ];
+    for (flag, values) in [
+        (
+            "--panel",
+            args.panel.iter().map(ToString::to_string).collect(),
+        ),
+        ("--suite", args.suite.clone()),
+    ] as [(&str, Vec<String>); 2]
+    {
+        if !values.is_empty() {
+            words.push(flag.to_owned());
+            words.extend(values.iter().map(|value| shell_word(value)));
+        }
+    }
+    if args.depth != Depth::Full {
+        words.push(format!("--depth {}", args.depth.name()));
+    }
+    if args.seed != 0 {
+        words.push(format!("--seed {}", args.seed));
+    }
+    words.join(" ")
+}
+
+/// Quoted for a POSIX shell where it needs to be.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:=@,+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}

@@ -1,0 +1,252 @@
+//! The stages of a comparison: open, plan, record, assess, judge, report.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use anyhow::Result;
+
+use crate::cli::Global;
+use crate::cli::exit;
+use crate::cli::progress::Bars;
+use crate::evidence;
+use crate::evidence::Assessment;
+use crate::evidence::Pair;
+use crate::evidence::Subject;
+use crate::model::Model;
+use crate::probe;
+use crate::probe::Suite;
+use crate::record;
+use crate::record::Activations;
+use crate::record::LocalRunner;
+use crate::record::Recording;
+use crate::record::RecordingStore;
+use crate::record::WeightProfile;
+use crate::source;
+use crate::source::ModelRef;
+use crate::source::OpenOptions;
+use crate::verdict;
+use crate::verdict::Calibration;
+use crate::verdict::Findings;
+
+/// How much is read and run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Depth {
+    /// Static facts: config, tokenizer, tensor lists
+    Quick,
+    /// Every weight as well
+    Standard,
+    /// Activations and the probe suites on both models as well
+    Full,
+}
+
+impl Depth {
+    /// The word in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quick => "quick",
+            Self::Standard => "standard",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// What every comparison of one invocation shares.
+pub struct Bench<'g> {
+    pub global: &'g Global,
+    pub options: OpenOptions,
+    pub data: PathBuf,
+    pub suites: Vec<Suite>,
+    pub store: RecordingStore,
+    pub calibration: Calibration,
+    pub depth: Depth,
+    pub seed: u64,
+}
+
+/// One model with all that was recorded of it.
+pub struct Dossier {
+    pub model: Model,
+    pub profile: Option<WeightProfile>,
+    pub recordings: Vec<Recording>,
+    pub activations: Option<Activations>,
+    pub missing: Option<String>,
+}
+
+impl Dossier {
+    /// The view evidence methods take.
+    pub fn subject(&self) -> Subject<'_> {
+        Subject {
+            model: &self.model,
+            profile: self.profile.as_ref(),
+            recordings: &self.recordings,
+            activations: self.activations.as_ref(),
+            missing: self.missing.as_deref(),
+        }
+    }
+}
+
+/// Models that the numbers of a pair are held against.
+pub struct Panel {
+    /// Independent pre-training runs, one model each.
+    pub population: Vec<Dossier>,
+    /// A pair known to be related.
+    pub derived: Option<(Dossier, Dossier)>,
+}
+
+impl<'g> Bench<'g> {
+    /// Finds the data folder, the suites and the calibration.
+    pub fn new(global: &'g Global, wanted: &[String], depth: Depth, seed: u64) -> Result<Self> {
+        let data = source::data_root(global.data.as_deref())?;
+        let suites = match depth {
+            Depth::Full => select_suites(&data, wanted)?,
+            _ => Vec::new(),
+        };
+        let mut options = OpenOptions::from_env();
+        options.offline |= global.offline;
+        options.data_root = Some(data.clone());
+        options.progress = Some(Bars::shared(global));
+        Ok(Self {
+            global,
+            options,
+            suites,
+            store: RecordingStore::in_cache()?,
+            calibration: Calibration::load(&data)?,
+            data,
+            depth,
+            seed,
+        })
+    }
+
+    /// Source files, pinned, behind the canonical view.
+    pub fn open(&self, reference: &ModelRef, default_label: &str) -> Result<Model> {
+        let label = reference.label.as_deref().unwrap_or(default_label);
+        let artefacts = source::open(reference, &self.options)?;
+        Ok(Model::open(artefacts, label)?)
+    }
+
+    /// Reads the weights once and asks the suites.
+    pub fn record(&self, model: Model) -> Result<Dossier> {
+        let profile = match self.depth {
+            Depth::Quick => None,
+            _ => Some(record::profile(&model, &*Bars::shared(self.global))?),
+        };
+        let mut dossier = Dossier {
+            model,
+            profile,
+            recordings: Vec::new(),
+            activations: None,
+            missing: None,
+        };
+        if self.depth == Depth::Full {
+            self.ask(&mut dossier)?;
+        } else {
+            dossier.missing = Some(format!("not run at depth {}", self.depth.name()));
+        }
+        Ok(dossier)
+    }
+
+    fn ask(&self, dossier: &mut Dossier) -> Result<()> {
+        let runner = match LocalRunner::load(&dossier.model) {
+            Ok(runner) => runner,
+            Err(error) if error.is_not_runnable() => {
+                dossier.missing = Some(error.to_string());
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        for suite in &self.suites {
+            let bars = Bars::shared(self.global);
+            let (recording, activations) = record::run_suite(&runner, suite, &self.store, &*bars)
+                .with_context(|| format!("suite {}", suite.id))?;
+            dossier.recordings.push(recording);
+            dossier.activations = dossier.activations.take().or(activations);
+        }
+        Ok(())
+    }
+
+    /// The shipped models of runs other than those of `pair`, and a shipped derived pair.
+    pub fn panel(&self, pair: [&Dossier; 2], extra: &[ModelRef]) -> Result<Panel> {
+        let mut panel = Panel {
+            population: Vec::new(),
+            derived: None,
+        };
+        for (index, reference) in extra.iter().enumerate() {
+            let model = self.open(reference, &format!("panel-{}", index + 1))?;
+            panel.population.push(self.record(model)?);
+        }
+        let members = source::zoo_members(&self.data)?;
+        let runs: Vec<&str> = pair
+            .iter()
+            .filter_map(|dossier| dossier.model.artefacts.run.as_deref())
+            .collect();
+        let digests = pair.map(|dossier| dossier.model.digest());
+        for base in members.iter().filter(|member| member.parent.is_none()) {
+            if base.run.as_deref().is_some_and(|run| runs.contains(&run)) {
+                continue;
+            }
+            let dossier = self.zoo(&base.name)?;
+            if !digests.contains(&dossier.model.digest()) {
+                panel.population.push(dossier);
+            }
+        }
+        if let Some(child) = members
+            .iter()
+            .find(|member| member.relation.as_deref() == Some("fine_tuned"))
+            && let Some(parent) = &child.parent
+        {
+            panel.derived = Some((self.zoo(parent)?, self.zoo(&child.name)?));
+        }
+        Ok(panel)
+    }
+
+    fn zoo(&self, name: &str) -> Result<Dossier> {
+        let reference: ModelRef = format!("zoo:{name}").parse()?;
+        self.record(self.open(&reference, name)?)
+    }
+
+    /// Every registered method on the pair.
+    pub fn assess(&self, pair: [&Dossier; 2], panel: &Panel) -> Vec<Assessment> {
+        let population: Vec<Subject<'_>> = panel.population.iter().map(Dossier::subject).collect();
+        let pair = Pair {
+            reference: pair[0].subject(),
+            suspect: pair[1].subject(),
+            population: &population,
+            derived: panel
+                .derived
+                .as_ref()
+                .map(|(parent, child)| (parent.subject(), child.subject())),
+            seed: self.seed,
+        };
+        evidence::assess_all(&pair, |_| {})
+    }
+
+    /// Findings under the rules of evidence.
+    pub fn judge(&self, assessments: &[Assessment]) -> Findings {
+        verdict::judge(assessments, &self.calibration)
+    }
+}
+
+/// The suites the user named (ids or paths), or all shipped ones.
+fn select_suites(data: &Path, wanted: &[String]) -> Result<Vec<Suite>> {
+    let shipped = probe::shipped(data)?;
+    if wanted.is_empty() {
+        return Ok(shipped);
+    }
+    wanted
+        .iter()
+        .map(|name| {
+            if let Some(suite) = shipped.iter().find(|suite| suite.id == *name) {
+                return Ok(suite.clone());
+            }
+            let path = PathBuf::from(name);
+            if path.exists() {
+                return Ok(probe::load(&path)?);
+            }
+            let known: Vec<&str> = shipped.iter().map(|suite| suite.id.as_str()).collect();
+            Err(exit::usage(format!(
+                "no suite `{name}`: shipped are {}; or give the path of a suite's YAML file",
+                known.join(", ")
+            )))
+        })
+        .collect()
+}

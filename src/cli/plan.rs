@@ -1,0 +1,233 @@
+//! What a comparison will read and run, before it does.
+
+use std::fmt::Write;
+use std::hint::black_box;
+use std::time::Instant;
+
+use anyhow::Result;
+use candle_core::Device;
+use candle_core::Tensor;
+use serde::Serialize;
+
+use crate::cli::Global;
+use crate::cli::pipeline::Bench;
+use crate::cli::pipeline::Depth;
+use crate::evidence;
+use crate::evidence::Needs;
+use crate::model::Model;
+use crate::probe::Readout;
+use crate::text::ModelText;
+
+/// What will be read and run, and what does not apply.
+#[derive(Debug, Serialize)]
+pub struct Plan {
+    depth: &'static str,
+    models: Vec<PlannedModel>,
+    suites: Vec<PlannedSuite>,
+    methods: Vec<PlannedMethod>,
+    /// Seconds on this machine, from a quick measurement of its matrix product and memory.
+    estimated_seconds: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct PlannedModel {
+    label: String,
+    source: String,
+    parameters: u64,
+    weight_bytes: u64,
+    prompt_tokens: usize,
+    answer_tokens: usize,
+    not_run: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct PlannedSuite {
+    id: String,
+    items: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct PlannedMethod {
+    id: &'static str,
+    skipped: Option<String>,
+}
+
+impl Plan {
+    /// Plans the comparison of two opened models.
+    pub fn of(bench: &Bench<'_>, pair: [&Model; 2]) -> Self {
+        let models: Vec<PlannedModel> = pair.iter().map(|model| planned(bench, model)).collect();
+        let speed = Speed::measure();
+        let estimated_seconds = models.iter().map(|model| speed.seconds(bench, model)).sum();
+        Self {
+            depth: bench.depth.name(),
+            suites: bench
+                .suites
+                .iter()
+                .map(|suite| PlannedSuite {
+                    id: suite.id.clone(),
+                    items: suite.items.len(),
+                })
+                .collect(),
+            methods: evidence::methods()
+                .map(|method| PlannedMethod {
+                    id: method.card().id,
+                    skipped: skipped(bench, &models, method.card().needs, pair),
+                })
+                .collect(),
+            models,
+            estimated_seconds,
+        }
+    }
+
+    /// The plan as the result of a dry run.
+    pub fn print(&self, global: &Global) -> Result<()> {
+        if global.json {
+            return global.json_result(self);
+        }
+        global.result(&self.text())
+    }
+
+    /// For the reader.
+    pub fn text(&self) -> String {
+        let mut text = format!(
+            "plan: depth {}, about {}\n",
+            self.depth,
+            duration(self.estimated_seconds)
+        );
+        for model in &self.models {
+            let run = match &model.not_run {
+                Some(reason) => format!("not run: {reason}"),
+                None => format!(
+                    "{} prompt and at most {} answer tokens",
+                    model.prompt_tokens, model.answer_tokens
+                ),
+            };
+            let _ = writeln!(
+                text,
+                "  {}: {:.1} M parameters, {:.1} MB of weights; {}",
+                ModelText::new(model.label.as_str()),
+                model.parameters as f64 / 1e6,
+                model.weight_bytes as f64 / 1e6,
+                ModelText::new(run).clipped(160),
+            );
+        }
+        for suite in &self.suites {
+            let _ = writeln!(text, "  suite {}: {} items", suite.id, suite.items);
+        }
+        for method in &self.methods {
+            if let Some(reason) = &method.skipped {
+                let _ = writeln!(
+                    text,
+                    "  {} does not apply: {}",
+                    method.id,
+                    ModelText::new(reason.as_str())
+                );
+            }
+        }
+        text.truncate(text.trim_end().len());
+        text
+    }
+}
+
+fn planned(bench: &Bench<'_>, model: &Model) -> PlannedModel {
+    let not_run = match (&model.spec, &model.tokenizer) {
+        _ if bench.depth < Depth::Full => Some(format!("depth {}", bench.depth.name())),
+        (Err(reason), _) | (Ok(_), Err(reason)) => Some(reason.clone()),
+        (Ok(spec), Ok(_)) if !spec.unsupported.is_empty() => Some(spec.unsupported.join("; ")),
+        (Ok(_), Ok(_)) => None,
+    };
+    let mut prompt_tokens = 0;
+    let mut answer_tokens = 0;
+    if let (None, Ok(tokenizer)) = (&not_run, &model.tokenizer) {
+        for suite in &bench.suites {
+            for item in &suite.items {
+                prompt_tokens += tokenizer.encode(&item.prompt).map_or(0, |ids| ids.len());
+                if let Readout::Generate { max_tokens, .. } = suite.readout {
+                    answer_tokens += max_tokens;
+                }
+            }
+        }
+    }
+    PlannedModel {
+        label: model.label.clone(),
+        source: model.artefacts.reference.clone(),
+        parameters: model.parameters,
+        weight_bytes: model.artefacts.weights.iter().map(|file| file.size).sum(),
+        prompt_tokens,
+        answer_tokens,
+        not_run,
+    }
+}
+
+fn skipped(
+    bench: &Bench<'_>,
+    models: &[PlannedModel],
+    needs: Needs,
+    pair: [&Model; 2],
+) -> Option<String> {
+    match needs {
+        Needs::Config => None,
+        Needs::Tokenizer => pair
+            .iter()
+            .find_map(|model| model.tokenizer.as_ref().err().cloned()),
+        Needs::Weights if bench.depth == Depth::Quick => {
+            Some("depth quick reads no weights".to_owned())
+        }
+        Needs::Weights => None,
+        Needs::Activations | Needs::Answers => models.iter().find_map(|model| {
+            let reason = model.not_run.as_ref()?;
+            Some(format!("{} is not run: {reason}", model.label))
+        }),
+    }
+}
+
+/// What this machine does per second.
+struct Speed {
+    flops: f64,
+    bytes: f64,
+}
+
+impl Speed {
+    /// A matrix product and a pass over memory, a few hundredths of a second together.
+    fn measure() -> Self {
+        let flops = matrix_product().unwrap_or(1e9);
+        let buffer = vec![1.0_f32; 16 << 20];
+        let start = Instant::now();
+        black_box(buffer.iter().sum::<f32>());
+        let bytes = (buffer.len() * 4) as f64 / start.elapsed().as_secs_f64().max(1e-6);
+        Self { flops, bytes }
+    }
+
+    /// Prompts are bound by arithmetic, answers (one token at a time) by reading the weights.
+    fn seconds(&self, bench: &Bench<'_>, model: &PlannedModel) -> f64 {
+        let parameters = model.parameters as f64;
+        let read = match bench.depth {
+            Depth::Quick => 0.0,
+            _ => model.weight_bytes as f64 / self.bytes,
+        };
+        let prompts = 2.0 * parameters * model.prompt_tokens as f64 / self.flops;
+        let answers = 4.0 * parameters * model.answer_tokens as f64 / self.bytes;
+        read + prompts + answers
+    }
+}
+
+fn matrix_product() -> Option<f64> {
+    let side = 512;
+    let left = Tensor::ones((side, side), candle_core::DType::F32, &Device::Cpu).ok()?;
+    black_box(left.matmul(&left).ok()?);
+    let start = Instant::now();
+    for _ in 0..4 {
+        black_box(left.matmul(&left).ok()?);
+    }
+    let work = 4.0 * 2.0 * (side as f64).powi(3);
+    Some(work / start.elapsed().as_secs_f64().max(1e-6))
+}
+
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.0 => "a second".to_owned(),
+        s if s < 90.0 => format!("{s:.0} s"),
+        s if s < 5400.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
+}

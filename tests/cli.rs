@@ -1,0 +1,159 @@
+//! The real binary: what it prints, where, and how it exits.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use assert_cmd::Command;
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn kinprobe(cache: &TempDir) -> Command {
+    let mut command = Command::cargo_bin("kinprobe").unwrap();
+    command
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("KINPROBE_CACHE", cache.path())
+        .env_remove("KINPROBE_DATA")
+        .env("HF_HUB_OFFLINE", "1");
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    let cache = TempDir::new().unwrap();
+    kinprobe(&cache).args(args).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// Refused with `code`, one line on stderr that holds all of `words`, nothing on stdout.
+#[track_caller]
+fn refused(args: &[&str], code: i32, words: &[&str]) {
+    let output = run(args);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+    assert!(output.stdout.is_empty(), "{args:?} wrote to stdout");
+    assert_eq!(said.trim_end().lines().count(), 1, "{args:?}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{args:?}: no `{word}` in: {said}");
+    }
+}
+
+#[test]
+fn bad_words_are_refused_in_one_line_with_the_way_out() {
+    refused(&["compare", "zoo:nobody", "zoo:base-a"], 2, &["nobody", "base-a"]);
+    refused(&["compare", "ftp:x", "zoo:base-a"], 2, &["ftp", "hf:"]);
+    refused(&["compare", "./nowhere", "zoo:base-a"], 7, &["nowhere"]);
+    refused(
+        &["compare", "zoo:base-a", "zoo:base-b", "--suite", "no-such-suite"],
+        2,
+        &["no-such-suite", "next-token"],
+    );
+    refused(
+        &["probe", "zoo:base-a", "--tokens", "1,99999999"],
+        2,
+        &["99999999", "vocabulary"],
+    );
+    refused(
+        &["probe", "zoo:base-a", "--tokens", "1", "--tap", "blocks.*.nothing"],
+        2,
+        &["blocks.*.nothing", "hook_resid_post"],
+    );
+    refused(&["inspect", "hf:owner/name"], 7, &["owner/name"]);
+}
+
+#[test]
+fn help_lists_the_verbs_and_exit_codes() {
+    let help = stdout(&run(&["--help"]));
+    for word in ["compare", "demo", "probe", "130 interrupted"] {
+        assert!(help.contains(word), "no `{word}` in {help}");
+    }
+}
+
+#[test]
+fn probe_writes_what_it_says() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("taps.safetensors");
+    let output = run(&[
+        "probe",
+        "zoo:base-a",
+        "--tokens",
+        "5,17,3",
+        "--tap",
+        "blocks.*.hook_resid_post",
+        "--tap",
+        "blocks.0.attn.hook_pattern",
+        "-o",
+        out.to_str().unwrap(),
+    ]);
+    assert!(output.status.success(), "{output:?}");
+    let bytes = fs::read(&out).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let shape = |name: &str| file.tensor(name).unwrap().shape().to_vec();
+    assert_eq!(shape("logits")[0], 3);
+    assert_eq!(shape("blocks.0.hook_resid_post").len(), 2);
+    let pattern = shape("blocks.0.attn.hook_pattern");
+    assert_eq!(pattern[1..], [3, 3]);
+    let layers = stdout(&run(&["inspect", "zoo:base-a", "--json"]));
+    let facts: Value = serde_json::from_str(&layers).unwrap();
+    let layers = facts["config"]["num_hidden_layers"].as_u64().unwrap() as usize;
+    assert_eq!(file.len(), layers + 2);
+}
+
+#[test]
+fn a_dry_run_plans_and_writes_nothing() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("report");
+    let output = run(&[
+        "compare",
+        "zoo:base-a",
+        "zoo:base-b",
+        "--dry-run",
+        "--json",
+        "-o",
+        out.to_str().unwrap(),
+    ]);
+    let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(plan["models"].as_array().unwrap().len(), 2);
+    assert!(plan["models"][0]["prompt_tokens"].as_u64().unwrap() > 1000);
+    assert!(!out.exists());
+}
+
+#[test]
+fn compare_reports_kin_and_strangers() {
+    let kin = compare("zoo:base-a", "zoo:base-a-noised", "standard");
+    assert_eq!(kin["findings"]["lineage"]["conclusion"], "related");
+    assert!(kin["findings"]["lineage"]["log10_p"].as_f64().unwrap() < -50.0);
+    let strangers = compare("zoo:base-a", "zoo:base-b", "standard");
+    assert_eq!(strangers["findings"]["lineage"]["conclusion"], "undetermined");
+    assert_eq!(strangers["findings"]["architecture"]["conclusion"], "same");
+}
+
+/// Compares, checks that stdout, `result.json` and the page agree, and gives the result.
+fn compare(reference: &str, suspect: &str, depth: &str) -> Value {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("report");
+    let output = run(&[
+        "compare",
+        reference,
+        suspect,
+        "--depth",
+        depth,
+        "--json",
+        "-o",
+        out.to_str().unwrap(),
+    ]);
+    assert!(output.status.success(), "{output:?}");
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let written: Value = read_json(&out.join("result.json"));
+    assert_eq!(result, written);
+    assert_eq!(result["schema"], "kinprobe/result/v1");
+    let page = fs::read_to_string(out.join("index.html")).unwrap();
+    assert!(page.contains("Content-Security-Policy"));
+    result
+}
+
+fn read_json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
