@@ -15,3 +15,4 @@ mod sources_hub_faults;
 mod suites;
 mod tensor_files;
 mod tensors;
+mod tokenizers;

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 use tokenizers::ModelWrapper;
 
+use super::contain::contained;
 use crate::text::ModelText;
 
 /// Largest file that is read; the largest real ones have about 35 MB.
@@ -49,9 +50,10 @@ pub(super) fn build(mut value: Value) -> Result<Parts, String> {
         model.shift_remove("dropout");
         merges = model.get("merges").map(merges_of).unwrap_or_default();
     }
-    let inner: tokenizers::Tokenizer = serde_json::from_value(value).map_err(|error| {
+    let loaded = contained(|| serde_json::from_value::<tokenizers::Tokenizer>(value))?;
+    let inner = loaded.map_err(|error| {
         let error = ModelText::new(error.to_string()).clipped(200);
-        format!("not a tokenizer that can be read ({error})")
+        format!("not a tokenizer that can be read ({error}); fetch the file again")
     })?;
     let kind = match inner.get_model() {
         ModelWrapper::BPE(_) => "BPE",

@@ -1,5 +1,6 @@
 //! Text to token ids and back, from `tokenizer.json` or from GGUF metadata.
 
+mod contain;
 mod gguf;
 mod json;
 mod sentencepiece;
@@ -9,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
+use contain::contained;
 use serde_json::Value;
 
 use super::tensors::Metadata;
@@ -109,8 +111,9 @@ impl Tokenizer {
     /// When the tokenizer's own patterns fail, or an id has no row in the embedding.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
         let what = || format!("a text of {} bytes", text.len());
-        let encoding = self.inner.encode_fast(text, true);
-        let encoding = encoding.map_err(|error| failed(what(), &error.to_string()))?;
+        let encoding = contained(|| self.inner.encode_fast(text, true))
+            .and_then(|encoding| encoding.map_err(|error| error.to_string()))
+            .map_err(|reason| failed(what(), &reason))?;
         let ids = encoding.get_ids().to_vec();
         match ids
             .iter()
@@ -129,9 +132,13 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer's decoder fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String, Error> {
-        self.inner
-            .decode(ids, true)
-            .map_err(|error| failed(format!("{} tokens", ids.len()), &error.to_string()))
+        self.decoded(ids, true)
+            .map_err(|reason| failed(format!("{} tokens", ids.len()), &reason))
+    }
+
+    fn decoded(&self, ids: &[u32], skip_special: bool) -> Result<String, String> {
+        contained(|| self.inner.decode(ids, skip_special))
+            .and_then(|text| text.map_err(|error| error.to_string()))
     }
 
     /// One token as a reader would see it: with its leading space, special tokens by their name, and
@@ -144,7 +151,7 @@ impl Tokenizer {
         if entry.starts_with('\u{2581}') {
             return Some(entry.replace('\u{2581}', " "));
         }
-        match self.inner.decode(&[id], false) {
+        match self.decoded(&[id], false) {
             Ok(text) if !text.is_empty() && !text.contains('\u{fffd}') => Some(text),
             _ => Some(entry),
         }
