@@ -84,6 +84,17 @@ impl Controls {
         (self.models() > 0).then(|| p(&self.reference).max(p(&self.suspect)))
     }
 
+    /// With every value negated, so that a rank counts from below.
+    fn reversed(&self) -> Self {
+        let negated = |values: &[f64]| values.iter().map(|value| -value).collect();
+        Self {
+            list: Vec::new(),
+            reference: negated(&self.reference),
+            suspect: negated(&self.suspect),
+            same_shape: self.same_shape,
+        }
+    }
+
     /// The null band and the rank of `statistic` in words.
     pub fn words(&self, statistic: f64) -> String {
         let pairs = self.independent().count();
@@ -132,8 +143,10 @@ impl Controls {
     /// Numbers for [`super::Finding::details`].
     pub fn details(&self, statistic: f64) -> BTreeMap<&'static str, f64> {
         let mut details = BTreeMap::from([("panel_models", self.models() as f64)]);
-        if let Some(p) = self.rank_p(statistic).filter(|_| self.same_shape) {
-            details.insert("panel_rank_p", p);
+        if self.same_shape {
+            details.extend(self.rank_p(statistic).map(|p| ("panel_rank_p", p)));
+            let low = self.reversed().rank_p(-statistic);
+            details.extend(low.map(|p| ("panel_rank_p_low", p)));
         }
         details
     }
@@ -148,4 +161,69 @@ fn shape(subject: Subject<'_>) -> Option<(usize, usize)> {
 /// The word for `n` of something.
 pub(super) fn plural(n: usize, one: &'static str, many: &'static str) -> &'static str {
     if n == 1 { one } else { many }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::toy::{Open, pair};
+    use crate::model::toy::{Dims, Toy};
+
+    /// A statistic made of the labels' seeds, so that its values are known.
+    fn sum(a: Subject<'_>, b: Subject<'_>) -> Result<Option<f64>, Error> {
+        let seed = |subject: Subject<'_>| {
+            subject
+                .model
+                .label
+                .trim_start_matches("toy-")
+                .parse::<f64>()
+                .unwrap()
+        };
+        Ok(Some(seed(a) + seed(b)))
+    }
+
+    #[test]
+    fn every_known_pair_is_measured_once_and_ranked() {
+        let open = |seed| {
+            Open::new(&Toy::new(
+                seed,
+                Dims {
+                    layers: 1,
+                    ..Dims::default()
+                },
+            ))
+        };
+        let models: Vec<Open> = (1..=5).map(open).collect();
+        let population: Vec<Subject<'_>> = models[2..].iter().map(Open::subject).collect();
+        let with = Pair {
+            population: &population,
+            derived: Some((models[0].subject(), models[0].subject())),
+            ..pair(&models[0], &models[1])
+        };
+        let controls = Controls::measure(&with, &sum).unwrap();
+        // 3 against each other, 3 against the reference, 3 against the suspect, 1 derived.
+        assert_eq!((controls.list.len(), controls.models()), (10, 3));
+        // Against the reference: 4, 5, 6; against the suspect: 5, 6, 7.
+        assert_eq!(controls.rank_p(5.5), Some(0.75));
+        assert_eq!(controls.rank_p(100.0), Some(0.25));
+        let words = controls.words(100.0);
+        assert!(
+            words.contains("9 independent pairs") && words.contains("1/(N+1) = 0.25"),
+            "{words}"
+        );
+    }
+
+    #[test]
+    fn without_a_population_there_is_no_null() {
+        let model = Open::new(&Toy::new(
+            1,
+            Dims {
+                layers: 1,
+                ..Dims::default()
+            },
+        ));
+        let controls = Controls::measure(&pair(&model, &model), &sum).unwrap();
+        assert_eq!(controls.rank_p(1.0), None);
+        assert!(controls.words(1.0).contains("without a null"));
+    }
 }

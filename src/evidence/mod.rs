@@ -7,6 +7,8 @@ mod activation;
 mod behaviour;
 mod config;
 mod control;
+#[cfg(test)]
+mod laws;
 mod tokenizer;
 #[cfg(test)]
 pub(crate) mod toy;

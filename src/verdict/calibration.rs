@@ -93,7 +93,9 @@ pub struct ArchitectureScale {
 pub struct Panel {
     /// Independent models.
     pub least_models: u32,
-    /// Origin of the number.
+    /// Answers are more alike than the panel's at or below this rank p-value.
+    pub more_alike_at_p: f64,
+    /// Origin of the numbers.
     pub because: String,
 }
 
@@ -160,6 +162,7 @@ impl Calibration {
             ("tokenizer.extended_at", self.tokenizer.extended_at),
             ("tokenizer.overlapping_at", self.tokenizer.overlapping_at),
             ("architecture.similar_at", self.architecture.similar_at),
+            ("panel.more_alike_at_p", self.panel.more_alike_at_p),
         ];
         for (name, share) in shares {
             if !(share > 0.0 && share <= 1.0) {
@@ -174,5 +177,64 @@ impl Calibration {
                 !test.decides_at_log10_p.is_finite() || test.decides_at_log10_p >= 0.0
             })
             .map(|(id, _)| format!("`exact.{id}.decides_at_log10_p` is not below 0"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shipped() -> PathBuf {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    }
+
+    #[test]
+    fn the_shipped_table_loads_and_every_number_has_an_origin() {
+        let table = Calibration::load(&shipped()).unwrap();
+        let origins = [
+            &table.identical.because,
+            &table.power.because,
+            &table.tokenizer.because,
+            &table.architecture.because,
+            &table.panel.because,
+        ];
+        let exact = table.exact.values().map(|test| &test.because);
+        assert!(exact.chain(origins).all(|because| because.len() > 40));
+    }
+
+    #[test]
+    fn wrong_tables_are_refused_with_the_file_and_the_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = Calibration::load(folder.path()).unwrap_err().to_string();
+        assert!(
+            missing.contains("verdict.json") && missing.contains("KINPROBE_DATA"),
+            "{missing}"
+        );
+        let good = std::fs::read_to_string(shipped().join(PATH)).unwrap();
+        let changes = [
+            (
+                "\"decides_at_share\": 0.5",
+                "\"decides_at_share\": 0",
+                "identical.decides_at_share",
+            ),
+            (
+                "\"decides_at_log10_p\": -9.0",
+                "\"decides_at_log10_p\": 0.0",
+                "decides_at_log10_p",
+            ),
+            ("calibration/v1", "calibration/v2", "schema"),
+            ("\"power\"", "\"powers\"", "powers"),
+        ];
+        std::fs::create_dir_all(folder.path().join(PATH).parent().unwrap()).unwrap();
+        for (from, to, named) in changes {
+            let bad = good.replacen(from, to, 1);
+            assert_ne!(bad, good, "{from}");
+            std::fs::write(folder.path().join(PATH), bad).unwrap();
+            let error = Calibration::load(folder.path()).unwrap_err().to_string();
+            assert!(
+                error.contains("verdict.json") && error.contains(named),
+                "{error}"
+            );
+        }
     }
 }

@@ -1,42 +1,35 @@
 //! From evidence to findings.
 
-use super::{
-    Architecture, Behaviour, Calibration, Findings, Lineage, LineageConclusion, Tokenizer,
-};
-use crate::evidence::{Assessment, Card, Finding};
+use super::lineage;
+use super::{Architecture, Behaviour, Calibration, Findings, Tokenizer};
+use crate::evidence::{Assessment, Card, Finding, Outcome};
+use crate::stat::tails;
 
 /// What may be said of a pair, given every method's outcome.
+///
+/// Lineage stands on weight evidence alone; architecture, tokenizer and behaviour are findings of
+/// their own and never enter it.
 pub fn judge(evidence: &[Assessment], calibration: &Calibration) -> Findings {
-    let _ = (evidence, calibration);
+    let look = Look { evidence };
     Findings {
-        lineage: Lineage {
-            conclusion: LineageConclusion::Undetermined,
-            relation: None,
-            direction: "unknown",
-            laundering: Vec::new(),
-            log10_lr: None,
-            log10_p: None,
-            decided_by: None,
-            because: "no exact test applies".to_owned(),
-        },
-        architecture: Architecture {
-            conclusion: "undetermined",
-            because: "not compared".to_owned(),
-        },
-        tokenizer: Tokenizer {
-            conclusion: "undetermined",
-            because: "not compared".to_owned(),
-        },
-        behaviour: Behaviour {
-            conclusion: "not_measured",
-            because: "no answers were recorded".to_owned(),
-            log10_p: None,
-        },
+        lineage: lineage::judge(&look, calibration),
+        architecture: architecture(&look, calibration),
+        tokenizer: tokenizer(&look, calibration),
+        behaviour: behaviour(&look, calibration),
     }
 }
 
 /// What one row of evidence supports: `related`, `independent`, `neither` or `descriptive`.
+///
+/// `descriptive` wherever no calibration exists for the method and its version.
 pub fn supports(card: &Card, finding: &Finding, calibration: &Calibration) -> &'static str {
+    if card.id == lineage::IDENTICAL && card.version == calibration.identical.version {
+        return match finding.statistic {
+            share if share >= calibration.identical.decides_at_share => "related",
+            0.0 => "neither",
+            _ => "descriptive",
+        };
+    }
     match (calibration.exact.get(card.id), finding.log10_p) {
         (Some(test), Some(p)) if test.version == card.version => {
             if p <= test.decides_at_log10_p {
@@ -46,5 +39,129 @@ pub fn supports(card: &Card, finding: &Finding, calibration: &Calibration) -> &'
             }
         }
         _ => "descriptive",
+    }
+}
+
+/// Evidence by id.
+pub(super) struct Look<'a> {
+    pub evidence: &'a [Assessment],
+}
+
+impl<'a> Look<'a> {
+    fn one(&self, id: &str) -> Option<&'a Assessment> {
+        self.evidence
+            .iter()
+            .find(|assessment| assessment.card.id == id)
+    }
+
+    /// The number of a method.
+    pub fn finding(&self, id: &str) -> Option<&'a Finding> {
+        self.one(id)?.finding()
+    }
+
+    /// Why a method gave no number.
+    pub fn why_not(&self, id: &str) -> String {
+        match self.one(id).map(|assessment| &assessment.outcome) {
+            None => "not asked for".to_owned(),
+            Some(Ok(Outcome::NotApplicable(reason))) => reason.clone(),
+            Some(Err(error)) => error.clone(),
+            Some(Ok(Outcome::Measured(_))) => "measured".to_owned(),
+        }
+    }
+}
+
+fn flag(finding: &Finding, name: &str) -> bool {
+    finding.details.get(name).is_some_and(|value| *value > 0.0)
+}
+
+/// `same` and `renamed` need equal plans, or equal tensor shapes where a plan is not known.
+fn architecture(look: &Look<'_>, calibration: &Calibration) -> Architecture {
+    let Some(diff) = look.finding("config.diff") else {
+        return Architecture {
+            conclusion: "undetermined",
+            because: look.why_not("config.diff"),
+        };
+    };
+    let known = flag(diff, "plans_known");
+    let renamed = flag(diff, "roles_renamed") || (known && !flag(diff, "same_family"));
+    let conclusion = match (known, diff.statistic >= 1.0) {
+        (true, true) if renamed => "renamed",
+        (true, true) => "same",
+        (false, _) if flag(diff, "same_shapes") && flag(diff, "same_names") => "same",
+        (false, _) if flag(diff, "same_shapes") => "renamed",
+        _ if diff.statistic >= calibration.architecture.similar_at => "similar",
+        _ => "different",
+    };
+    let mut because = diff.explanation.clone();
+    if !known && flag(diff, "same_shapes") {
+        because =
+            "The stored tensors have the same shapes; one of the configs is of no known family."
+                .to_owned();
+    }
+    Architecture {
+        conclusion,
+        because,
+    }
+}
+
+fn tokenizer(look: &Look<'_>, calibration: &Calibration) -> Tokenizer {
+    let Some(overlap) = look.finding("tokenizer.overlap") else {
+        return Tokenizer {
+            conclusion: "undetermined",
+            because: look.why_not("tokenizer.overlap"),
+        };
+    };
+    let kept = overlap.details.get("smaller_kept").copied().unwrap_or(0.0);
+    let conclusion = if flag(overlap, "equal") {
+        "same"
+    } else if kept >= calibration.tokenizer.extended_at {
+        "extended"
+    } else if overlap.statistic >= calibration.tokenizer.overlapping_at {
+        "overlapping"
+    } else {
+        "different"
+    };
+    Tokenizer {
+        conclusion,
+        because: overlap.explanation.clone(),
+    }
+}
+
+/// Only a panel large enough makes answers `more_alike` or `less_alike`; without one they are described.
+fn behaviour(look: &Look<'_>, calibration: &Calibration) -> Behaviour {
+    let Some(answers) = look.finding("behaviour.exact_match") else {
+        return Behaviour {
+            conclusion: "not_measured",
+            because: look.why_not("behaviour.exact_match"),
+            log10_p: None,
+        };
+    };
+    let models = answers.details.get("panel_models").copied().unwrap_or(0.0);
+    let least = f64::from(calibration.panel.least_models);
+    let at = calibration.panel.more_alike_at_p;
+    let rank = |name: &str| {
+        answers
+            .details
+            .get(name)
+            .copied()
+            .filter(|_| models >= least)
+    };
+    let (high, low) = (rank("panel_rank_p"), rank("panel_rank_p_low"));
+    let log10_p = high.map(|p| tails::log10(p.ln()));
+    let words = match (high, low) {
+        (Some(p), _) if p <= at => ("more_alike_than_panel", format!("rank p = {p:.3}")),
+        (_, Some(p)) if p <= at => ("less_alike", format!("rank p of so few = {p:.3}")),
+        (Some(p), _) => ("not_distinguishable", format!("rank p = {p:.3}")),
+        (None, _) => (
+            "not_distinguishable",
+            format!(
+                "described only: a panel needs {least} independent models built like this pair, {models} were at hand"
+            ),
+        ),
+    };
+    Behaviour {
+        conclusion: words.0,
+        because: format!("{} Panel: {}.", answers.explanation, words.1),
+        log10_p,
     }
 }

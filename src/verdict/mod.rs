@@ -2,9 +2,11 @@
 
 mod calibration;
 mod judge;
+mod lineage;
 
 pub use calibration::{Calibration, Error};
 pub use judge::{judge, supports};
+pub use lineage::limits;
 
 use serde::Serialize;
 

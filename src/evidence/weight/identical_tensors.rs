@@ -120,6 +120,8 @@ struct Found {
     /// Roles with one shape in both, and how many of them are identical.
     roles: (u64, u64),
     same_container: bool,
+    /// Stored tensors of the model that has fewer.
+    compared: u64,
 }
 
 /// One model as this method sees it.
@@ -266,6 +268,7 @@ fn compare(
         suspect: b.side(&covered[1], &constant(|m| &m.suspect)),
         roles: (shared, equal.len() as u64),
         same_container: a.weights.store().format() == b.weights.store().format(),
+        compared: a.profile.tensors.len().min(b.profile.tensors.len()) as u64,
         matches,
     }))
 }
@@ -391,6 +394,7 @@ impl Found {
             ("unmatched_suspect", self.suspect.unmatched as f64),
             ("roles_shared", self.roles.0 as f64),
             ("roles_identical", self.roles.1 as f64),
+            ("identical_tensors", counted as f64),
             ("set_apart", apart as f64),
         ]);
         if self.same_container {
@@ -404,7 +408,7 @@ impl Found {
         }
         Finding {
             statistic: self.share(),
-            n: counted as u64,
+            n: self.compared,
             null: format!(
                 "trained numbers do not coincide by chance; {}",
                 controls.words(self.share())
@@ -492,7 +496,11 @@ mod tests {
         let finding = measured(&toy, &copy);
         assert_eq!(finding.statistic, 1.0);
         assert_eq!(finding.details["unmatched_suspect"], 0.0);
-        assert_eq!(finding.details["renamed_tensors"], finding.n as f64);
+        let renamed = finding.details["renamed_tensors"];
+        assert_eq!(
+            (renamed, finding.n),
+            (finding.details["identical_tensors"], renamed as u64)
+        );
         assert_eq!(measured(&toy, &toy).details["renamed_tensors"], 0.0);
     }
 
@@ -503,7 +511,7 @@ mod tests {
         let role = Role::layer(2, Part::Query);
         child.tensors.insert(role, toy.tensors[&role].clone());
         let finding = measured(&toy, &child);
-        assert_eq!(finding.n, 1);
+        assert_eq!(finding.details["identical_tensors"], 1.0);
         assert!(finding.statistic > 0.0 && finding.statistic < 0.05);
         assert!(finding.table.unwrap().rows[0][0].contains("layers.2.q"));
     }
@@ -519,7 +527,10 @@ mod tests {
             }
         }
         let finding = measured(&a, &b);
-        assert_eq!((finding.statistic, finding.n), (0.0, 0));
+        assert_eq!(
+            (finding.statistic, finding.details["identical_tensors"]),
+            (0.0, 0.0)
+        );
         assert_eq!(finding.details["set_apart"], 9.0);
     }
 

@@ -55,6 +55,14 @@ impl Rotation {
     }
 }
 
+impl RopeSpec {
+    /// Radians per position of each pair of a head's dimensions, fastest first: what this rope does,
+    /// however its config spells it.
+    pub fn frequencies(&self, head_dim: usize) -> Vec<f32> {
+        inverse_frequencies(self, head_dim)
+    }
+}
+
 /// `theta^(-2i / head_dim)` for each pair `i`, then scaled.
 fn inverse_frequencies(rope: &RopeSpec, head_dim: usize) -> Vec<f32> {
     (0..head_dim / 2)

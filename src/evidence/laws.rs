@@ -1,0 +1,205 @@
+//! What every method must keep, whoever wrote it.
+
+use std::collections::BTreeSet;
+
+use super::toy::{Open, answered_with_truth, pair};
+use super::{Evidence, Finding, Outcome, Pair, Subject, methods};
+use crate::model::toy::{Dims, Toy};
+use crate::record::{Activations, SiteActivations};
+use crate::stat::random;
+
+/// A toy with answers and activations of its own.
+fn full(seed: u64) -> Open {
+    full_of(&Toy::new(seed, Dims::default()), seed)
+}
+
+fn full_of(toy: &Toy, seed: u64) -> Open {
+    let mut rng = random::stream(seed, "laws");
+    let choices: Vec<usize> = (0..80).map(|_| random::below(&mut rng, 4)).collect();
+    let answers = answered_with_truth(0, 80, |i| (i % 4).to_string(), |i| choices[i].to_string());
+    let mut site = |layer: usize| SiteActivations {
+        site: format!("blocks.{layer}.hook_resid_post"),
+        width: 12,
+        values: (0..80 * 12)
+            .map(|_| random::normal(&mut rng) as f32)
+            .collect(),
+    };
+    let activations = Activations {
+        suite: "suite".to_owned(),
+        items: (0..80).map(|i| format!("item-{i}")).collect(),
+        sites: (0..4).map(&mut site).collect(),
+    };
+    let mut open = Open::new(toy);
+    open.recordings = answers.recordings;
+    open.activations = Some(activations);
+    open
+}
+
+fn assess(method: &dyn Evidence, pair: &Pair<'_>) -> Option<Finding> {
+    match method.assess(pair).unwrap() {
+        Outcome::Measured(finding) => Some(*finding),
+        Outcome::NotApplicable(reason) => {
+            assert!(!reason.trim().is_empty(), "{}: no reason", method.card().id);
+            None
+        }
+    }
+}
+
+/// Methods that give a number on the toys: all but those for what toys lack.
+fn applicable<'a>(pair: &'a Pair<'a>) -> Vec<(&'static dyn Evidence, Finding)> {
+    let found: Vec<_> = methods()
+        .filter_map(|method| Some((method, assess(method, pair)?)))
+        .collect();
+    let lacking = ["weight.row_order", "tokenizer.overlap", "config.diff"];
+    assert_eq!(found.len() + lacking.len(), methods().count());
+    found
+}
+
+#[test]
+fn cards_are_complete_and_ids_are_unique() {
+    let mut ids = BTreeSet::new();
+    for method in methods() {
+        let card = method.card();
+        assert!(ids.insert(card.id), "{} twice", card.id);
+        let (area, name) = card.id.split_once('.').unwrap();
+        for word in [area, name] {
+            assert!(!word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
+        }
+        assert!(card.version > 0 && !card.family.is_empty());
+        let texts = [
+            card.title,
+            card.measures,
+            card.null,
+            card.fooled_by,
+            card.cost,
+            card.reference,
+        ];
+        for text in texts {
+            assert!(
+                !text.trim().is_empty() && !text.contains("  "),
+                "{}: `{text}`",
+                card.id
+            );
+        }
+    }
+}
+
+/// Words that a tool which weighs evidence does not use.
+#[test]
+fn cards_and_findings_accuse_nobody() {
+    let (a, b) = (full(1), full(2));
+    let mut texts: Vec<String> = Vec::new();
+    for method in methods() {
+        let card = method.card();
+        texts.extend([card.title, card.measures, card.null, card.fooled_by].map(str::to_owned));
+    }
+    for (_, finding) in applicable(&pair(&a, &b)) {
+        texts.extend([finding.explanation, finding.null]);
+        texts.extend(finding.caveats);
+    }
+    for text in texts {
+        let lower = text.to_lowercase();
+        for word in [
+            "proof", "prove", "stolen", "theft", "guilty", "copied", "plagiar",
+        ] {
+            assert!(!lower.contains(word), "`{word}` in `{text}`");
+        }
+    }
+}
+
+#[test]
+fn a_seed_repeats_every_number() {
+    let (a, b) = (full(1), full(2));
+    let third = full(3);
+    let population = [third.subject()];
+    let with = Pair {
+        population: &population,
+        seed: 9,
+        ..pair(&a, &b)
+    };
+    for (method, first) in applicable(&with) {
+        assert_eq!(Some(first), assess(method, &with), "{}", method.card().id);
+    }
+}
+
+#[test]
+fn what_is_called_symmetric_is() {
+    let (a, b) = (full(1), full(2));
+    for (method, finding) in applicable(&pair(&a, &b)) {
+        let back = assess(method, &pair(&b, &a)).unwrap();
+        if method.card().symmetric {
+            let gap = (finding.statistic - back.statistic).abs();
+            assert!(gap < 1e-12, "{}: {gap}", method.card().id);
+        }
+    }
+}
+
+/// A model against itself is at the top of every measure, strictly above a stranger.
+#[test]
+fn a_model_is_most_like_itself() {
+    let (a, b) = (full(1), full(2));
+    for (method, itself) in applicable(&pair(&a, &a)) {
+        let other = assess(method, &pair(&a, &b)).unwrap();
+        let id = method.card().id;
+        assert!(
+            itself.statistic > 0.999 && itself.statistic <= 1.0 + 1e-12,
+            "{id}"
+        );
+        assert!(
+            other.statistic < itself.statistic - 0.05,
+            "{id}: {}",
+            other.statistic
+        );
+        if let (Some(p), Some(q)) = (itself.log10_p, other.log10_p) {
+            assert!(p < -100.0 && q > -6.0, "{id}: {p} {q}");
+        }
+    }
+}
+
+#[test]
+fn every_number_has_its_null_and_its_controls() {
+    let (a, b, c, d) = (full(1), full(2), full(3), full(4));
+    let child = full_of(&Toy::new(3, Dims::default()).noised(0.3, 5), 3);
+    let population: Vec<Subject<'_>> = vec![c.subject(), d.subject()];
+    let with = Pair {
+        population: &population,
+        derived: Some((c.subject(), child.subject())),
+        ..pair(&a, &b)
+    };
+    for (method, finding) in applicable(&with) {
+        let id = method.card().id;
+        assert!(finding.statistic.is_finite() && finding.n > 0, "{id}");
+        assert!(
+            finding.null.contains("independent pairs"),
+            "{id}: {}",
+            finding.null
+        );
+        assert_eq!(finding.controls.len(), 6, "{id}");
+        assert!(
+            finding.log10_p.is_none_or(|p| p.is_finite() && p <= 0.0),
+            "{id}"
+        );
+        assert!(
+            finding.details.values().all(|value| value.is_finite()),
+            "{id}"
+        );
+        assert!(!finding.explanation.is_empty(), "{id}");
+    }
+}
+
+#[test]
+fn missing_data_are_a_word_and_never_an_error() {
+    let open = Open::new(&Toy::new(1, Dims::default()));
+    let bare = Subject {
+        profile: None,
+        ..open.subject()
+    };
+    let nothing = Pair {
+        reference: bare,
+        suspect: bare,
+        ..pair(&open, &open)
+    };
+    for method in methods() {
+        assess(method, &nothing);
+    }
+}
