@@ -193,7 +193,7 @@ mod tests {
             .iter()
             .map(|(id, outcome)| Assessment {
                 card: evidence::methods()
-                    .map(|m| m.card())
+                    .map(evidence::Evidence::card)
                     .find(|card| card.id == *id)
                     .unwrap(),
                 outcome: Ok(outcome.clone()),
