@@ -52,7 +52,8 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     }
     global.note(&plan.text());
 
-    let pair = [&bench.record(reference)?, &bench.record(suspect)?];
+    let [reference, suspect] = bench.record_pair(reference, suspect)?;
+    let pair = [&reference, &suspect];
     let panel = bench.panel(pair, &args.panel)?;
     let assessments = bench.assess(pair, &panel);
     let findings = bench.judge(&assessments);

@@ -6,7 +6,7 @@ mod demo;
 mod exit;
 mod global;
 mod inspect;
-//mod methods;
+mod methods;
 mod pipeline;
 mod plan;
 mod probe;
@@ -53,8 +53,8 @@ enum Verb {
     Suite(suite::Args),
     // The models this, and their recipes
     //Zoo(zoo::Args),
-    // Every method card
-    //Methods(methods::Args),
+    /// Every method's card: measures, null, fooled by, cost, reference
+    Methods(methods::Args),
 }
 
 /// Parses the command line, runs the verb, maps the outcome to an exit code.
@@ -68,7 +68,7 @@ pub fn main() -> ExitCode {
         Verb::Probe(args) => probe::run(args, &cli.global),
         Verb::Suite(args) => suite::run(args, &cli.global),
         //Verb::Zoo(args) => zoo::run(args, &cli.global),
-        //Verb::Methods(args) => methods::run(args, &cli.global),
+        Verb::Methods(args) => methods::run(args, &cli.global),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

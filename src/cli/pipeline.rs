@@ -124,8 +124,37 @@ impl<'g> Bench<'g> {
         Ok(Model::open(artefacts, label)?)
     }
 
+    /// Why `model` of `pair` is not asked the suites, if it is not: answers of one model alone are of
+    /// no use to a comparison.
+    pub fn not_run(&self, model: &Model, pair: [&Model; 2]) -> Option<String> {
+        if self.depth < Depth::Full {
+            return Some(format!("not run at depth {}", self.depth.name()));
+        }
+        if let Some(reason) = not_runnable(model) {
+            return Some(reason);
+        }
+        let other = pair.into_iter().find(|other| not_runnable(other).is_some())?;
+        Some(format!("not asked, because {} cannot be run", other.label))
+    }
+
+    /// Both models of a pair.
+    pub fn record_pair(&self, reference: Model, suspect: Model) -> Result<[Dossier; 2]> {
+        let both = [&reference, &suspect];
+        let reasons = both.map(|model| self.not_run(model, both));
+        let [for_reference, for_suspect] = reasons;
+        Ok([
+            self.record_unless(reference, for_reference)?,
+            self.record_unless(suspect, for_suspect)?,
+        ])
+    }
+
     /// Reads the weights once and asks the suites.
     pub fn record(&self, model: Model) -> Result<Dossier> {
+        let reason = self.not_run(&model, [&model, &model]);
+        self.record_unless(model, reason)
+    }
+
+    fn record_unless(&self, model: Model, missing: Option<String>) -> Result<Dossier> {
         let profile = match self.depth {
             Depth::Quick => None,
             _ => Some(record::profile(&model, &*Bars::shared(self.global))?),
@@ -135,12 +164,10 @@ impl<'g> Bench<'g> {
             profile,
             recordings: Vec::new(),
             activations: None,
-            missing: None,
+            missing,
         };
-        if self.depth == Depth::Full {
+        if dossier.missing.is_none() {
             self.ask(&mut dossier)?;
-        } else {
-            dossier.missing = Some(format!("not run at depth {}", self.depth.name()));
         }
         Ok(dossier)
     }
@@ -223,6 +250,15 @@ impl<'g> Bench<'g> {
     /// Findings under the rules of evidence.
     pub fn judge(&self, assessments: &[Assessment]) -> Findings {
         verdict::judge(assessments, &self.calibration)
+    }
+}
+
+/// Why a model cannot be run at all.
+fn not_runnable(model: &Model) -> Option<String> {
+    match (&model.spec, &model.tokenizer) {
+        (Err(reason), _) | (Ok(_), Err(reason)) => Some(reason.clone()),
+        (Ok(spec), Ok(_)) if !spec.unsupported.is_empty() => Some(spec.unsupported.join("; ")),
+        (Ok(_), Ok(_)) => None,
     }
 }
 

@@ -55,7 +55,7 @@ struct PlannedMethod {
 impl Plan {
     /// Plans the comparison of two opened models.
     pub fn of(bench: &Bench<'_>, pair: [&Model; 2]) -> Self {
-        let models: Vec<PlannedModel> = pair.iter().map(|model| planned(bench, model)).collect();
+        let models: Vec<PlannedModel> = pair.iter().map(|model| planned(bench, model, pair)).collect();
         let speed = Speed::measure();
         let estimated_seconds = models.iter().map(|model| speed.seconds(bench, model)).sum();
         Self {
@@ -129,13 +129,8 @@ impl Plan {
     }
 }
 
-fn planned(bench: &Bench<'_>, model: &Model) -> PlannedModel {
-    let not_run = match (&model.spec, &model.tokenizer) {
-        _ if bench.depth < Depth::Full => Some(format!("depth {}", bench.depth.name())),
-        (Err(reason), _) | (Ok(_), Err(reason)) => Some(reason.clone()),
-        (Ok(spec), Ok(_)) if !spec.unsupported.is_empty() => Some(spec.unsupported.join("; ")),
-        (Ok(_), Ok(_)) => None,
-    };
+fn planned(bench: &Bench<'_>, model: &Model, pair: [&Model; 2]) -> PlannedModel {
+    let not_run = bench.not_run(model, pair);
     let mut prompt_tokens = 0;
     let mut answer_tokens = 0;
     if let (None, Ok(tokenizer)) = (&not_run, &model.tokenizer) {
@@ -176,7 +171,7 @@ fn skipped(
         Needs::Weights => None,
         Needs::Activations | Needs::Answers => models.iter().find_map(|model| {
             let reason = model.not_run.as_ref()?;
-            Some(format!("{} is not run: {reason}", model.label))
+            Some(format!("{}: {reason}", model.label))
         }),
     }
 }
@@ -191,10 +186,11 @@ impl Speed {
     /// A matrix product and a pass over memory, a few hundredths of a second together.
     fn measure() -> Self {
         let flops = matrix_product().unwrap_or(1e9);
-        let buffer = vec![1.0_f32; 16 << 20];
+        // Integers, because a sum of floats is bound by the order of its additions.
+        let buffer = vec![1_u64; 8 << 20];
         let start = Instant::now();
-        black_box(buffer.iter().sum::<f32>());
-        let bytes = (buffer.len() * 4) as f64 / start.elapsed().as_secs_f64().max(1e-6);
+        black_box(buffer.iter().fold(0_u64, |sum, value| sum.wrapping_add(*value)));
+        let bytes = (buffer.len() * 8) as f64 / start.elapsed().as_secs_f64().max(1e-6);
         Self { flops, bytes }
     }
 
