@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use kinprobe::evidence;
 use kinprobe::evidence::{Figure, Table};
 use kinprobe::report;
 use kinprobe::report::demo::{self, Demo};
@@ -350,6 +351,8 @@ fn generated_words_accuse_nobody() {
     }
     texts.push(text_of(&demo::html(&demo(3, None)).unwrap()));
     texts.push(demo::terminal(&demo(3, None), Some(&paths()), Style::PLAIN));
+    // What the methods say of themselves goes into every report.
+    texts.extend(evidence::methods().map(|method| serde_json::to_string(method.card()).unwrap()));
     for text in texts.iter().map(|text| text.to_lowercase()) {
         for word in text.split(|c: char| !c.is_alphanumeric()) {
             let accusing = [
