@@ -6,6 +6,7 @@ mod common;
 mod hostile;
 mod parity;
 mod recording;
+mod recording_local;
 mod report;
 mod sources;
 #[cfg(feature = "hub")]

@@ -6,3 +6,4 @@ pub mod hub;
 #[cfg(feature = "hub")]
 pub mod hub_model;
 pub mod report;
+pub mod tiny;

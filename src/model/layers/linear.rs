@@ -26,11 +26,7 @@ impl Linear {
         let weight = match mode {
             // Laid out as the product reads it: candle's matrix product of a few rows spends more on
             // rearranging a weight `[out, in]` than on multiplying.
-            Mode::Inference => source
-                .take(role, &[out, inward])?
-                .t()?
-                .contiguous()?
-                .t()?,
+            Mode::Inference => source.take(role, &[out, inward])?.t()?.contiguous()?.t()?,
             Mode::Differentiable => source.take(role, &[out, inward])?,
         };
         let bias = if bias {
