@@ -3,6 +3,7 @@
 
 mod architecture;
 mod common;
+mod evidence;
 mod hostile;
 mod parity;
 mod recording;
