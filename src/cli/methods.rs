@@ -28,7 +28,10 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         .collect();
     if cards.is_empty() {
         let known: Vec<&str> = evidence::methods().map(|method| method.card().id).collect();
-        anyhow::bail!("no method's id starts with `{start}`: there are {}", known.join(", "));
+        anyhow::bail!(
+            "no method's id starts with `{start}`: there are {}",
+            known.join(", ")
+        );
     }
     if global.json {
         return global.json_result(&cards);
@@ -44,7 +47,10 @@ const WIDTH: usize = 80;
 const INDENT: usize = 12;
 
 fn text(card: &Card) -> String {
-    let mut out = format!("{} (version {}, family {})\n", card.id, card.version, card.family);
+    let mut out = format!(
+        "{} (version {}, family {})\n",
+        card.id, card.version, card.family
+    );
     let fields = [
         ("title", card.title),
         ("measures", card.measures),

@@ -133,7 +133,9 @@ impl<'g> Bench<'g> {
         if let Some(reason) = not_runnable(model) {
             return Some(reason);
         }
-        let other = pair.into_iter().find(|other| not_runnable(other).is_some())?;
+        let other = pair
+            .into_iter()
+            .find(|other| not_runnable(other).is_some())?;
         Some(format!("not asked, because {} cannot be run", other.label))
     }
 

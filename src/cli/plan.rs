@@ -55,7 +55,10 @@ struct PlannedMethod {
 impl Plan {
     /// Plans the comparison of two opened models.
     pub fn of(bench: &Bench<'_>, pair: [&Model; 2]) -> Self {
-        let models: Vec<PlannedModel> = pair.iter().map(|model| planned(bench, model, pair)).collect();
+        let models: Vec<PlannedModel> = pair
+            .iter()
+            .map(|model| planned(bench, model, pair))
+            .collect();
         let speed = Speed::measure();
         let estimated_seconds = models.iter().map(|model| speed.seconds(bench, model)).sum();
         Self {
@@ -189,7 +192,11 @@ impl Speed {
         // Integers, because a sum of floats is bound by the order of its additions.
         let buffer = vec![1_u64; 8 << 20];
         let start = Instant::now();
-        black_box(buffer.iter().fold(0_u64, |sum, value| sum.wrapping_add(*value)));
+        black_box(
+            buffer
+                .iter()
+                .fold(0_u64, |sum, value| sum.wrapping_add(*value)),
+        );
         let bytes = (buffer.len() * 8) as f64 / start.elapsed().as_secs_f64().max(1e-6);
         Self { flops, bytes }
     }
