@@ -42,11 +42,21 @@ fn refused(args: &[&str], code: i32, words: &[&str]) {
 
 #[test]
 fn bad_words_are_refused_in_one_line_with_the_way_out() {
-    refused(&["compare", "zoo:nobody", "zoo:base-a"], 2, &["nobody", "base-a"]);
+    refused(
+        &["compare", "zoo:nobody", "zoo:base-a"],
+        2,
+        &["nobody", "base-a"],
+    );
     refused(&["compare", "ftp:x", "zoo:base-a"], 2, &["ftp", "hf:"]);
     refused(&["compare", "./nowhere", "zoo:base-a"], 7, &["nowhere"]);
     refused(
-        &["compare", "zoo:base-a", "zoo:base-b", "--suite", "no-such-suite"],
+        &[
+            "compare",
+            "zoo:base-a",
+            "zoo:base-b",
+            "--suite",
+            "no-such-suite",
+        ],
         2,
         &["no-such-suite", "next-token"],
     );
@@ -56,7 +66,14 @@ fn bad_words_are_refused_in_one_line_with_the_way_out() {
         &["99999999", "vocabulary"],
     );
     refused(
-        &["probe", "zoo:base-a", "--tokens", "1", "--tap", "blocks.*.nothing"],
+        &[
+            "probe",
+            "zoo:base-a",
+            "--tokens",
+            "1",
+            "--tap",
+            "blocks.*.nothing",
+        ],
         2,
         &["blocks.*.nothing", "hook_resid_post"],
     );
@@ -126,7 +143,10 @@ fn compare_reports_kin_and_strangers() {
     assert_eq!(kin["findings"]["lineage"]["conclusion"], "related");
     assert!(kin["findings"]["lineage"]["log10_p"].as_f64().unwrap() < -50.0);
     let strangers = compare("zoo:base-a", "zoo:base-b", "standard");
-    assert_eq!(strangers["findings"]["lineage"]["conclusion"], "undetermined");
+    assert_eq!(
+        strangers["findings"]["lineage"]["conclusion"],
+        "undetermined"
+    );
     assert_eq!(strangers["findings"]["architecture"]["conclusion"], "same");
 }
 

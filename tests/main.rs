@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
 mod architecture;
+mod cli;
 mod common;
+mod equivalence;
 mod evidence;
 mod hostile;
 mod parity;
