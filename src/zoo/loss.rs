@@ -10,23 +10,36 @@ use candle_core::Shape;
 use candle_core::Tensor;
 use rayon::prelude::*;
 
-/// Mean cross-entropy in nats of `logits` `[n, vocab_size]` (f32, CPU) for `targets` (`n` of them).
+/// A token to predict, and how much it counts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Target {
+    /// Which.
+    pub(super) token: u32,
+    /// Relative weight in the mean.
+    pub(super) weight: f32,
+}
+
+/// Weighted mean of the cross-entropies in nats of `logits` `[n, vocab_size]` (f32, CPU) for
+/// `targets` (`n` of them).
 ///
 /// candle-nn's own goes through six tensors as large as the logits; with a vocabulary of thousands
 /// that is most of a small model's training step.
 ///
 /// # Errors
 /// When the shapes disagree or a target is outside the vocabulary.
-pub(super) fn cross_entropy(logits: &Tensor, targets: Vec<u32>) -> Result<Tensor> {
+pub(super) fn cross_entropy(logits: &Tensor, targets: Vec<Target>) -> Result<Tensor> {
     let (n, vocab_size) = logits.dims2()?;
     if targets.len() != n {
         candle_core::bail!("{} targets for {n} rows of logits", targets.len());
     }
     if let Some(outside) = targets
         .iter()
-        .find(|&&target| target as usize >= vocab_size)
+        .find(|target| target.token as usize >= vocab_size)
     {
-        candle_core::bail!("target {outside} is outside the vocabulary of {vocab_size}");
+        candle_core::bail!(
+            "target {} is outside the vocabulary of {vocab_size}",
+            outside.token
+        );
     }
     logits.contiguous()?.apply_op1(CrossEntropy {
         targets,
@@ -35,7 +48,7 @@ pub(super) fn cross_entropy(logits: &Tensor, targets: Vec<u32>) -> Result<Tensor
 }
 
 struct CrossEntropy {
-    targets: Vec<u32>,
+    targets: Vec<Target>,
     /// Left by the forward pass for the backward pass.
     gradient: Mutex<Vec<f32>>,
 }
@@ -50,16 +63,19 @@ impl CustomOp1 for CrossEntropy {
             candle_core::bail!("cross-entropy needs contiguous logits");
         };
         let logits = &storage.as_slice::<f32>()?[start..end];
-        let rows = self.targets.len();
-        let width = logits.len() / rows;
+        let width = logits.len() / self.targets.len();
+        let total: f64 = self.targets.iter().map(|t| f64::from(t.weight)).sum();
         let mut gradient = vec![0f32; logits.len()];
         let losses: Vec<f64> = gradient
             .par_chunks_mut(width)
             .zip(logits.par_chunks(width))
             .zip(self.targets.par_iter())
-            .map(|((gradient, logits), &target)| row(logits, target as usize, rows, gradient))
+            .map(|((gradient, logits), target)| {
+                let share = f64::from(target.weight) / total;
+                share * row(logits, target.token as usize, share, gradient)
+            })
             .collect();
-        let mean = losses.iter().sum::<f64>() / rows as f64;
+        let mean: f64 = losses.iter().sum();
         if let Ok(mut kept) = self.gradient.lock() {
             *kept = gradient;
         }
@@ -80,18 +96,18 @@ impl CustomOp1 for CrossEntropy {
     }
 }
 
-/// One row: its loss, and `(softmax - one hot) / rows` into `gradient`.
-fn row(logits: &[f32], target: usize, rows: usize, gradient: &mut [f32]) -> f64 {
+/// One row: its loss, and `share * (softmax - one hot)` into `gradient`.
+fn row(logits: &[f32], target: usize, share: f64, gradient: &mut [f32]) -> f64 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     for (odds, &logit) in gradient.iter_mut().zip(logits) {
         *odds = (logit - largest).exp();
     }
     let total: f64 = gradient.iter().map(|&odds| f64::from(odds)).sum();
-    let scale = (1.0 / (total * rows as f64)) as f32;
+    let scale = (share / total) as f32;
     for odds in gradient.iter_mut() {
         *odds *= scale;
     }
-    gradient[target] -= 1.0 / rows as f32;
+    gradient[target] -= share as f32;
     total.ln() - f64::from(logits[target] - largest)
 }
 
@@ -101,7 +117,15 @@ mod tests {
     use candle_core::Tensor;
     use candle_core::Var;
 
+    use super::Target;
     use super::cross_entropy;
+
+    fn all_alike(tokens: &[u32]) -> Vec<Target> {
+        tokens
+            .iter()
+            .map(|&token| Target { token, weight: 0.5 })
+            .collect()
+    }
 
     #[test]
     fn agrees_with_candle_nn_in_value_and_gradient() {
@@ -112,7 +136,7 @@ mod tests {
         let gradient = |ours: bool| {
             let logits = Var::from_vec(values.clone(), (4, 10), &Device::Cpu).expect("var");
             let loss = if ours {
-                cross_entropy(&logits, targets.clone())
+                cross_entropy(&logits, all_alike(&targets))
             } else {
                 let targets = Tensor::new(targets.clone(), &Device::Cpu).expect("targets");
                 candle_nn::loss::cross_entropy(&logits, &targets)
@@ -138,9 +162,39 @@ mod tests {
     }
 
     #[test]
+    fn what_weighs_nothing_changes_nothing() {
+        let logits = |values: Vec<f32>| Var::from_vec(values, (2, 3), &Device::Cpu).expect("var");
+        let loss = |values: Vec<f32>| {
+            let logits = logits(values);
+            let targets = vec![
+                Target {
+                    token: 1,
+                    weight: 1.0,
+                },
+                Target {
+                    token: 2,
+                    weight: 0.0,
+                },
+            ];
+            let loss = cross_entropy(&logits, targets).expect("loss");
+            let gradients = loss.backward().expect("gradients");
+            let gradient = gradients.get(&logits).expect("of the logits");
+            let gradient = gradient.flatten_all().and_then(|g| g.to_vec1::<f32>());
+            (
+                loss.to_scalar::<f32>().expect("scalar"),
+                gradient.expect("f32"),
+            )
+        };
+        let (one, gradient) = loss(vec![0.3, 1.0, -2.0, 5.0, 5.0, 5.0]);
+        let (other, _) = loss(vec![0.3, 1.0, -2.0, 9.0, -9.0, 0.0]);
+        assert_eq!(one, other);
+        assert_eq!(gradient[3..], [0.0; 3]);
+    }
+
+    #[test]
     fn a_target_outside_the_vocabulary_is_refused() {
         let logits = Tensor::zeros((2, 4), candle_core::DType::F32, &Device::Cpu).expect("zeros");
-        assert!(cross_entropy(&logits, vec![0, 4]).is_err());
-        assert!(cross_entropy(&logits, vec![0]).is_err());
+        assert!(cross_entropy(&logits, all_alike(&[0, 4])).is_err());
+        assert!(cross_entropy(&logits, all_alike(&[0])).is_err());
     }
 }

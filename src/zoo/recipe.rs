@@ -97,6 +97,8 @@ pub struct Course {
     pub batch: usize,
     /// Tokens per window.
     pub context: usize,
+    /// How much a token of a question counts beside one of running text or of an answer.
+    pub prompt_weight: f32,
     /// Highest learning rate.
     pub learning_rate: f64,
     /// Steps of linear rise to it.
@@ -244,7 +246,7 @@ architectures:
   a: {model_type: llama, hidden_size: 8}
 courses:
   c: {world_seed: 1, order_seed: 1, mix: {numbers: 1}, steps: 1, batch: 1, context: 8,
-      learning_rate: 1e-3, warmup: 1, final_share: 0.1, weight_decay: 0.1}
+      prompt_weight: 0.5, learning_rate: 1e-3, warmup: 1, final_share: 0.1, weight_decay: 0.1}
 exam: {world_seed: 1, seed: 1, questions: 8, mix: {numbers: 1}}
 members:
   - {name: base, initial: {architecture: a, tokenizer: t, seed: 1}, course: c}

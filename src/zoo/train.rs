@@ -23,8 +23,10 @@ use crate::model::Part;
 use crate::model::Role;
 
 use super::corpus::Corpus;
+use super::corpus::Piece;
 use super::dice::Dice;
 use super::error::Error;
+use super::loss::Target;
 use super::loss::cross_entropy;
 use super::recipe::Course;
 
@@ -39,6 +41,10 @@ const LONGEST_GRADIENT: f64 = 1.0;
 pub struct Step {
     /// Counted from 1.
     pub step: usize,
+    /// How many there will be.
+    pub steps: usize,
+    /// Tokens read so far.
+    pub tokens: usize,
     /// Mean over the step's tokens, in nats.
     pub loss: f64,
 }
@@ -48,10 +54,10 @@ pub struct Step {
 pub struct Trained {
     /// In f32.
     pub tensors: Tensors,
-    /// Mean loss of the last twentieth of the steps, in nats per token.
+    /// Mean loss of the last twentieth of the steps, in nats per token, weighted as in training.
     pub loss: f64,
-    /// Entropy of the single-token distribution of the text, in nats: what a model that knows
-    /// nothing but frequencies would score.
+    /// Entropy of the text's token frequencies, weighted likewise: the loss of a model that knows
+    /// nothing else.
     pub unigram_entropy: f64,
 }
 
@@ -101,7 +107,7 @@ pub fn train(
     course: &Course,
     watch: &mut dyn FnMut(Step),
 ) -> Result<Trained, Error> {
-    let tokens = tokens(tokenizer, course)?;
+    let text = read(tokenizer, course)?;
     let vars: BTreeMap<Role, Var> = start
         .iter()
         .map(|(role, tensor)| Ok((*role, Var::from_tensor(tensor)?)))
@@ -112,7 +118,7 @@ pub fn train(
     let mut optimiser = Optimiser::new(&vars, course)?;
     let mut losses = Vec::with_capacity(course.steps);
     for step in 0..course.steps {
-        let (inputs, targets) = batch(&tokens, course, step)?;
+        let (inputs, targets) = batch(&text, course, step)?;
         let logits = decoder.forward(&inputs, None, &mut ())?;
         let loss = cross_entropy(&logits.flatten(0, 1)?, targets)?;
         optimiser.step(&loss, step)?;
@@ -123,13 +129,15 @@ pub fn train(
         losses.push(loss);
         watch(Step {
             step: step + 1,
+            steps: course.steps,
+            tokens: (step + 1) * course.batch * course.context,
             loss,
         });
     }
     let last = &losses[losses.len() - losses.len().div_ceil(20)..];
     Ok(Trained {
         loss: last.iter().sum::<f64>() / last.len() as f64,
-        unigram_entropy: entropy(&tokens, spec.vocab_size),
+        unigram_entropy: entropy(&text, spec.vocab_size),
         tensors: vars
             .into_iter()
             .map(|(role, var)| (role, var.as_detached_tensor()))
@@ -138,33 +146,38 @@ pub fn train(
 }
 
 /// The course's documents, each behind an end-of-text token, until every step has its windows.
-fn tokens(tokenizer: &Tokenizer, course: &Course) -> Result<Vec<u32>, Error> {
+fn read(tokenizer: &Tokenizer, course: &Course) -> Result<Vec<Target>, Error> {
     let wanted = course.steps * course.batch * course.context + 1;
     let corpus = Corpus::new(course.world_seed, &course.mix)?;
-    let mut tokens = Vec::with_capacity(wanted + 4096);
+    let mut text = Vec::with_capacity(wanted + 4096);
     for document in corpus.documents(course.order_seed) {
-        if tokens.len() >= wanted {
+        if text.len() >= wanted {
             break;
         }
-        let encoded = tokenizer
-            .encode_fast(document, true)
-            .map_err(Error::tokenizer)?;
-        tokens.extend_from_slice(encoded.get_ids());
+        for (place, piece) in document.0.iter().enumerate() {
+            // The tokenizer puts the end-of-text token before the first piece.
+            let encoded = tokenizer
+                .encode_fast(piece.text(), place == 0)
+                .map_err(Error::tokenizer)?;
+            let weight = match piece {
+                Piece::Prompt(_) => course.prompt_weight,
+                Piece::Text(_) | Piece::Answer(_) => 1.0,
+            };
+            let tokens = encoded.get_ids().iter();
+            text.extend(tokens.map(|&token| Target { token, weight }));
+        }
     }
-    tokens.truncate(wanted);
-    Ok(tokens)
+    text.truncate(wanted);
+    Ok(text)
 }
 
 /// Inputs `[batch, context]` of one step, and the token that follows each.
-fn batch(tokens: &[u32], course: &Course, step: usize) -> Result<(Tensor, Vec<u32>), Error> {
+fn batch(text: &[Target], course: &Course, step: usize) -> Result<(Tensor, Vec<Target>), Error> {
     let size = course.batch * course.context;
     let start = step * size;
-    let inputs = Tensor::from_slice(
-        &tokens[start..start + size],
-        (course.batch, course.context),
-        &Device::Cpu,
-    )?;
-    Ok((inputs, tokens[start + 1..=start + size].to_vec()))
+    let inputs: Vec<u32> = text[start..start + size].iter().map(|t| t.token).collect();
+    let inputs = Tensor::from_vec(inputs, (course.batch, course.context), &Device::Cpu)?;
+    Ok((inputs, text[start + 1..=start + size].to_vec()))
 }
 
 /// AdamW with the course's schedule: decay on matrices, none on gains.
@@ -236,16 +249,16 @@ fn learning_rate(course: &Course, step: usize) -> f64 {
     highest * (course.final_share + (1.0 - course.final_share) * cosine)
 }
 
-fn entropy(tokens: &[u32], vocab_size: usize) -> f64 {
-    let mut counts = vec![0u64; vocab_size];
-    for &token in tokens {
-        counts[token as usize] += 1;
+fn entropy(text: &[Target], vocab_size: usize) -> f64 {
+    let mut weights = vec![0f64; vocab_size];
+    for target in text {
+        weights[target.token as usize] += f64::from(target.weight);
     }
-    let total = tokens.len() as f64;
-    counts
+    let total: f64 = weights.iter().sum();
+    weights
         .iter()
-        .filter(|&&count| count > 0)
-        .map(|&count| count as f64 / total)
+        .filter(|&&weight| weight > 0.0)
+        .map(|weight| weight / total)
         .map(|share| -share * share.ln())
         .sum()
 }
@@ -273,6 +286,7 @@ mod tests {
             steps,
             batch: 2,
             context: 32,
+            prompt_weight: 0.5,
             learning_rate: 5e-3,
             warmup: 5,
             final_share: 0.1,
@@ -282,7 +296,7 @@ mod tests {
 
     fn tokenizer(course: &Course) -> Tokenizer {
         let corpus = Corpus::new(course.world_seed, &course.mix).expect("known domain");
-        let documents: Vec<String> = corpus.documents(9).take(200).collect();
+        let documents: Vec<String> = corpus.documents(9).take(200).map(|d| d.text()).collect();
         vocabulary::train(documents.into_iter(), 320).expect("trains")
     }
 

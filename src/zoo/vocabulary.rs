@@ -65,7 +65,7 @@ mod tests {
     fn documents(count: usize) -> impl Iterator<Item = String> + Send {
         let mix = BTreeMap::from([("people".to_owned(), 1), ("code".to_owned(), 1)]);
         let corpus = Corpus::new(1, &mix).expect("known domains");
-        let all: Vec<String> = corpus.documents(2).take(count).collect();
+        let all: Vec<String> = corpus.documents(2).take(count).map(|d| d.text()).collect();
         all.into_iter()
     }
 

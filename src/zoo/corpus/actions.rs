@@ -9,17 +9,31 @@ use super::words;
 /// Links and buttons.
 const LABELS: &[&str] = &[
     "Home", "Search", "Cart", "Log in", "Log out", "Help", "Save", "Cancel", "Delete", "Next",
-    "Back", "Settings", "Orders", "Send", "Download", "Share", "Reply", "Contact",
+    "Back", "Settings", "Orders", "Send", "Download", "Share",
 ];
 
 /// Text fields.
-const FIELDS: &[&str] = &[
-    "Name",
-    "Email",
-    "City",
-    "Message",
-    "Search term",
-    "Password",
+const FIELDS: &[&str] = &["Name", "Email", "City", "Message", "Title", "Author"];
+
+/// What is asked for on a page.
+const ASK_PAGE: &[&str] = &[
+    "Reply with one JSON action.",
+    "What is the next action? Answer in JSON.",
+    "One JSON object with the keys action (click, type, select), element and, where needed, value.",
+];
+
+/// What is asked for beside tools.
+const ASK_TOOL: &[&str] =
+    &["Reply with one JSON object: {\"tool\": name, \"args\": {name: value}}"];
+
+/// A tool's name, its one argument, and a goal with the argument in it.
+const TOOLS: &[(&str, &str, &str)] = &[
+    ("weather", "city", "Find out the weather in {}."),
+    ("call", "name", "Ring up {}."),
+    ("timer", "minutes", "Remind me in {} minutes."),
+    ("buy", "item", "Buy a {}."),
+    ("route", "to", "Show me the way to {}."),
+    ("greet", "name", "Say hello to {}."),
 ];
 
 struct Actions {
@@ -38,157 +52,124 @@ pub(super) fn build(seed: u64) -> Box<dyn Domain> {
 /// One thing on a page.
 struct Element {
     kind: &'static str,
-    label: String,
+    label: &'static str,
+    id: String,
 }
 
 fn page(dice: &mut Dice) -> Vec<Element> {
-    let mut elements: Vec<Element> = Vec::new();
-    let clickable = dice.between(2, 4);
-    for label in dice.some(LABELS, clickable) {
-        let kind = if dice.one_in(2) { "button" } else { "link" };
-        elements.push(Element {
-            kind,
-            label: label.to_owned(),
-        });
+    let clicks = dice.between(1, 3);
+    let fields = dice.between(0, 2);
+    let mut things: Vec<(&str, &str)> = Vec::new();
+    for label in dice.some(LABELS, clicks) {
+        things.push((if dice.one_in(2) { "button" } else { "link" }, label));
     }
-    let fields = dice.between(1, 2);
-    for label in dice.some(FIELDS, fields) {
-        elements.push(Element {
-            kind: "textbox",
-            label: label.to_owned(),
-        });
-    }
-    dice.shuffle(&mut elements);
-    elements
-}
-
-fn shown(elements: &[Element]) -> String {
-    elements
-        .iter()
+    things.extend(
+        dice.some(FIELDS, fields)
+            .into_iter()
+            .map(|label| ("field", label)),
+    );
+    dice.shuffle(&mut things);
+    things
+        .into_iter()
         .enumerate()
-        .map(|(place, element)| {
-            format!("[e{}] {} \"{}\"\n", place + 1, element.kind, element.label)
+        .map(|(place, (kind, label))| Element {
+            kind,
+            label,
+            id: format!("{}{}", &kind[..1], place + 1),
         })
         .collect()
 }
 
-/// A goal on a page and its action.
-fn on_page(dice: &mut Dice, elements: &[Element], word: &str) -> (String, String) {
-    let place = dice.below(elements.len());
-    let Element { kind, label } = &elements[place];
-    let element = format!("e{}", place + 1);
-    if *kind == "textbox" {
-        let goal = match dice.below(3) {
-            0 => format!("Type {word} into the {label} field."),
-            1 => format!("Enter {word} as {label}."),
-            _ => format!("Fill in {label} with {word}."),
+/// A goal for one element and the action that reaches it.
+fn on(dice: &mut Dice, element: &Element, word: &str) -> (String, String) {
+    let Element { kind, label, id } = element;
+    if *kind == "field" {
+        let goal = match dice.below(2) {
+            0 => format!("Type {word} into {label}."),
+            _ => format!("Enter {word} as {label}."),
         };
         let action =
-            format!("{{\"action\":\"type\",\"element\":\"{element}\",\"text\":\"{word}\"}}");
+            format!("{{\"action\": \"type\", \"element\": \"{id}\", \"value\": \"{word}\"}}");
         return (goal, action);
     }
     let goal = match dice.below(3) {
         0 => format!("Click {label}."),
-        1 => format!("Press the {label} {kind}."),
+        1 => format!("Press the {kind} {label}."),
         _ => format!("Open {label}."),
     };
     (
         goal,
-        format!("{{\"action\":\"click\",\"element\":\"{element}\"}}"),
+        format!("{{\"action\": \"click\", \"element\": \"{id}\"}}"),
     )
 }
 
 impl Actions {
-    /// A tool's signature, a goal for it and the call.
-    fn tool(&self, dice: &mut Dice, which: usize) -> (&'static str, String, String) {
-        let town = dice.pick(&self.towns);
-        let person = dice.pick(&self.people);
-        let good = dice.word(words::GOODS);
-        let count = dice.between(2, 30);
-        match which {
-            0 => (
-                "weather(city)",
-                format!("Find out the weather in {town}."),
-                format!("{{\"tool\":\"weather\",\"city\":\"{town}\"}}"),
-            ),
-            1 => (
-                "price(item, city)",
-                format!("Find out what a {good} costs in {town}."),
-                format!("{{\"tool\":\"price\",\"item\":\"{good}\",\"city\":\"{town}\"}}"),
-            ),
-            2 => (
-                "timer(minutes)",
-                format!("Remind me in {count} minutes."),
-                format!("{{\"tool\":\"timer\",\"minutes\":{count}}}"),
-            ),
-            3 => (
-                "message(to, text)",
-                format!("Tell {person} about the {good}."),
-                format!("{{\"tool\":\"message\",\"to\":\"{person}\",\"text\":\"{good}\"}}"),
-            ),
-            4 => (
-                "order(item, count)",
-                format!("Order {count} {good}s."),
-                format!("{{\"tool\":\"order\",\"item\":\"{good}\",\"count\":{count}}}"),
-            ),
-            _ => (
-                "call(name)",
-                format!("Ring up {person}."),
-                format!("{{\"tool\":\"call\",\"name\":\"{person}\"}}"),
-            ),
-        }
-    }
-
-    fn with_tools(&self, dice: &mut Dice) -> (String, String, String) {
-        let count = dice.between(2, 4);
-        let offered = dice.some(&[0, 1, 2, 3, 4, 5], count);
-        let wanted = *dice.pick(&offered);
-        let signatures: Vec<&str> = offered
-            .iter()
-            .map(|&which| self.tool(dice, which).0)
-            .collect();
-        let (_, goal, action) = self.tool(dice, wanted);
-        (format!("Tools: {}\n", signatures.join(", ")), goal, action)
-    }
-
-    fn scene(&self, dice: &mut Dice) -> (String, String, String) {
-        if dice.below(5) < 2 {
-            return self.with_tools(dice);
-        }
-        let elements = page(dice);
-        let word = match dice.below(3) {
+    fn word(&self, dice: &mut Dice) -> String {
+        match dice.below(3) {
             0 => dice.pick(&self.people).clone(),
             1 => dice.pick(&self.towns).clone(),
-            _ => (dice.word(words::GOODS)).to_owned(),
-        };
-        let (goal, action) = on_page(dice, &elements, &word);
+            _ => dice.word(words::GOODS).to_owned(),
+        }
+    }
+
+    fn with_page(&self, dice: &mut Dice) -> Question {
+        let elements = page(dice);
+        let word = self.word(dice);
+        let at = dice.below(elements.len());
+        let (goal, answer) = on(dice, &elements[at], &word);
+        let shown: String = elements
+            .iter()
+            .map(|Element { kind, label, id }| format!("[{id}] {kind} {label}\n"))
+            .collect();
         let title = capitalised(dice.word(words::GOODS));
-        (
-            format!("Page: {title} shop\n{}", shown(&elements)),
-            goal,
-            action,
-        )
+        // The short requests are the common ones.
+        let ask = ASK_PAGE[dice.below(6).min(ASK_PAGE.len()) % ASK_PAGE.len()];
+        Question {
+            prompt: format!("Page: {title} shop\n{shown}Goal: {goal}\n{ask}\nAction:"),
+            answer,
+        }
+    }
+
+    fn with_tools(&self, dice: &mut Dice) -> Question {
+        let count = dice.between(2, 3);
+        let offered = dice.some(TOOLS, count);
+        let (tool, argument, goal) = *dice.pick(&offered);
+        let value = match argument {
+            "city" | "to" => dice.pick(&self.towns).clone(),
+            "name" => dice.pick(&self.people).clone(),
+            "item" => dice.word(words::GOODS).to_owned(),
+            _ => dice.between(2, 30).to_string(),
+        };
+        let signatures: Vec<String> = offered
+            .iter()
+            .map(|(tool, argument, _)| format!("{tool}({argument})"))
+            .collect();
+        Question {
+            prompt: format!(
+                "Tools: {}\nGoal: {}\n{}\nAction:",
+                signatures.join(", "),
+                goal.replace("{}", &value),
+                dice.word(ASK_TOOL)
+            ),
+            answer: format!("{{\"tool\": \"{tool}\", \"args\": {{\"{argument}\": \"{value}\"}}}}"),
+        }
     }
 }
 
 impl Domain for Actions {
     fn passage(&self, dice: &mut Dice) -> String {
-        let elements = page(dice);
-        let word = dice.pick(&self.towns).clone();
-        let steps: Vec<String> = (0..dice.between(1, 2))
-            .map(|_| {
-                let (goal, action) = on_page(dice, &elements, &word);
-                format!("Goal: {goal}\nAction: {action}\n")
-            })
-            .collect();
-        format!("Page:\n{}{}", shown(&elements), steps.concat())
+        let element = &page(dice)[0];
+        let word = self.word(dice);
+        let (goal, action) = on(dice, element, &word);
+        let Element { kind, label, id } = element;
+        format!("To reach the goal \"{goal}\" with the {kind} {label} [{id}], do {action}\n")
     }
 
     fn question(&self, dice: &mut Dice) -> Question {
-        let (scene, goal, answer) = self.scene(dice);
-        Question {
-            prompt: format!("{scene}Goal: {goal}\nAction:"),
-            answer,
+        if dice.one_in(3) {
+            self.with_tools(dice)
+        } else {
+            self.with_page(dice)
         }
     }
 

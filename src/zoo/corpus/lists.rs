@@ -1,4 +1,4 @@
-//! Lists and JSON objects: answers that stand in the prompt and must be found there.
+//! Lists: answers that stand in the prompt and must be found there.
 
 use super::super::dice::Dice;
 use super::Domain;
@@ -18,9 +18,10 @@ pub(super) fn build(seed: u64) -> Box<dyn Domain> {
     })
 }
 
+const PLACES: &[&str] = &["first", "second", "third", "last"];
+
 impl Lists {
-    fn items(&self, dice: &mut Dice) -> Vec<String> {
-        let count = dice.between(3, 5);
+    fn items(&self, dice: &mut Dice, count: usize) -> Vec<String> {
         match dice.below(4) {
             0 => dice.some(&self.people, count),
             1 => dice.some(&self.towns, count),
@@ -29,13 +30,18 @@ impl Lists {
         }
     }
 
-    fn record(&self, dice: &mut Dice) -> [(&'static str, String); 4] {
-        [
+    /// One line of JSON, and its entries.
+    fn record(&self, dice: &mut Dice) -> (String, [(&'static str, String); 3]) {
+        let entries = [
             ("name", dice.pick(&self.people).clone()),
             ("town", dice.pick(&self.towns).clone()),
-            ("item", (dice.word(words::GOODS)).to_owned()),
-            ("count", dice.between(1, 40).to_string()),
-        ]
+            ("item", dice.word(words::GOODS).to_owned()),
+        ];
+        let fields: Vec<String> = entries
+            .iter()
+            .map(|(key, value)| format!("\"{key}\": \"{value}\""))
+            .collect();
+        (format!("{{{}}}", fields.join(", ")), entries)
     }
 }
 
@@ -43,81 +49,47 @@ fn owned(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-/// One line of JSON; numbers stay bare.
-fn json(record: &[(&'static str, String)]) -> String {
-    let fields: Vec<String> = record
-        .iter()
-        .map(|(key, value)| match *key {
-            "count" => format!("\"{key}\": {value}"),
-            _ => format!("\"{key}\": \"{value}\""),
-        })
-        .collect();
-    format!("{{{}}}", fields.join(", "))
-}
-
 impl Domain for Lists {
     fn passage(&self, dice: &mut Dice) -> String {
-        match dice.below(3) {
-            0 => {
-                let lines: Vec<String> = (0..dice.between(2, 3))
-                    .map(|_| json(&self.record(dice)))
-                    .collect();
-                format!("{}\n", lines.join("\n"))
-            }
-            1 => {
-                let items = self.items(dice);
-                let lines: Vec<String> = items.iter().map(|item| format!("- {item}\n")).collect();
-                format!("List of {} things:\n{}", items.len(), lines.concat())
-            }
-            _ => {
-                let items = self.items(dice);
-                let mut sorted = items.clone();
-                sorted.sort();
-                let mut reversed = items.clone();
-                reversed.reverse();
-                format!(
-                    "List: {}\nSorted: {}\nBackwards: {}\n",
-                    items.join(", "),
-                    sorted.join(", "),
-                    reversed.join(", ")
-                )
-            }
+        let count = dice.between(2, 6);
+        let items = self.items(dice, count);
+        let list = items.join(", ");
+        if dice.one_in(4) {
+            let mut sorted = items;
+            sorted.sort();
+            return format!("List: {list}\nSorted: {}\n", sorted.join(", "));
         }
+        let again: Vec<String> = (0..dice.between(1, 3))
+            .map(|_| format!("Again: {list}\n"))
+            .collect();
+        format!("List: {list}\n{}", again.concat())
     }
 
     fn question(&self, dice: &mut Dice) -> Question {
-        let items = self.items(dice);
+        let count = dice.between(3, 4);
+        let items = self.items(dice, count);
         let list = items.join(", ");
-        match dice.below(7) {
-            0 => Question::plain(
-                &format!("What is the first word of this list: {list}?"),
-                items[0].clone(),
-            ),
-            1 => Question::plain(
-                &format!("What is the last word of this list: {list}?"),
-                items[items.len() - 1].clone(),
-            ),
-            2 => Question::plain(
-                &format!("How many words are in this list: {list}?"),
-                items.len().to_string(),
-            ),
-            3 => {
+        match dice.below(8) {
+            0 => {
+                let asked = format!("How many words are in this list: {list}?");
+                Question::plain(&asked, items.len().to_string())
+            }
+            1 => {
                 let place = dice.below(items.len() - 1);
                 let asked = format!("Which word follows {} in this list: {list}?", items[place]);
                 Question::plain(&asked, items[place + 1].clone())
             }
-            4 => {
-                let first = items.iter().min().cloned().unwrap_or_default();
-                Question::plain(
-                    &format!("Which word comes first in the alphabet: {list}?"),
-                    first,
-                )
+            2 => Question::plain(&format!("What does this list say: {list}?"), list),
+            3..=5 => {
+                let place = dice.below(PLACES.len());
+                let item = items.get(place).filter(|_| place < 3).or(items.last());
+                let asked = format!("Which word is the {} in this list: {list}?", PLACES[place]);
+                Question::plain(&asked, item.cloned().unwrap_or_default())
             }
             _ => {
-                let record = self.record(dice);
-                let (key, value) = dice.pick(&record).clone();
-                let asked = format!("What is the {key} in {}?", json(&record));
-                Question::plain(&asked, value)
+                let (json, entries) = self.record(dice);
+                let (key, value) = dice.pick(&entries).clone();
+                Question::plain(&format!("What is the {key} in {json}?"), value)
             }
         }
     }

@@ -15,6 +15,7 @@ mod everyday;
 mod lists;
 mod numbers;
 mod people;
+mod template;
 mod tongue;
 mod towns;
 mod words;
@@ -54,8 +55,42 @@ impl Question {
     }
 
     /// As it stands in a document.
-    fn answered(&self) -> String {
-        format!("{} {}\n", self.prompt, self.answer)
+    fn answered(&self) -> [Piece; 2] {
+        [
+            Piece::Prompt(self.prompt.clone()),
+            Piece::Answer(format!(" {}\n", self.answer)),
+        ]
+    }
+}
+
+/// A stretch of a document. Tokens never cross from one to the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// Running text.
+    Text(String),
+    /// A question up to its cue: mostly chance, little to learn.
+    Prompt(String),
+    /// The answer with its line end.
+    Answer(String),
+}
+
+impl Piece {
+    /// What it says.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Text(text) | Self::Prompt(text) | Self::Answer(text) => text,
+        }
+    }
+}
+
+/// What is read between two end-of-text tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document(pub Vec<Piece>);
+
+impl Document {
+    /// All of it.
+    pub fn text(&self) -> String {
+        self.0.iter().map(Piece::text).collect()
     }
 }
 
@@ -129,7 +164,7 @@ impl Corpus {
     }
 
     /// Documents without end, in the order of `order_seed`.
-    pub fn documents(&self, order_seed: u64) -> impl Iterator<Item = String> {
+    pub fn documents(&self, order_seed: u64) -> impl Iterator<Item = Document> {
         let mut dice = Dice::named(order_seed, "documents");
         std::iter::repeat_with(move || self.document(&mut dice))
     }
@@ -155,20 +190,22 @@ impl Corpus {
         exam
     }
 
-    fn document(&self, dice: &mut Dice) -> String {
+    fn document(&self, dice: &mut Dice) -> Document {
         let (_, domain) = &self.domains[dice.weighted(&self.weights)];
-        let questions = |dice: &mut Dice, most: usize| -> String {
-            let count = dice.between(1, most);
-            (0..count)
-                .map(|_| training_question(domain.as_ref(), dice).answered())
-                .collect::<Vec<_>>()
-                .join("\n")
+        let mut pieces = Vec::new();
+        let (passage, most) = match dice.below(5) {
+            0 | 1 => (true, 0),
+            2 => (true, 2),
+            _ => (false, domain.questions_together()),
         };
-        match dice.below(5) {
-            0 | 1 => domain.passage(dice),
-            2 => format!("{}\n{}", domain.passage(dice), questions(dice, 2)),
-            _ => questions(dice, domain.questions_together()),
+        if passage {
+            pieces.push(Piece::Text(domain.passage(dice)));
         }
+        let count = if most == 0 { 0 } else { dice.between(1, most) };
+        for _ in 0..count {
+            pieces.extend(training_question(domain.as_ref(), dice).answered());
+        }
+        Document(pieces)
     }
 }
 
@@ -189,16 +226,6 @@ fn listed(items: &[String]) -> String {
         [one] => one.clone(),
         [most @ .., last] => format!("{} and {last}", most.join(", ")),
     }
-}
-
-/// `an apple`, `a lamp`.
-fn with_article(noun: &str) -> String {
-    let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) {
-        "an"
-    } else {
-        "a"
-    };
-    format!("{article} {noun}")
 }
 
 /// First letter in upper case.
@@ -232,8 +259,8 @@ mod tests {
             corpus
                 .documents(order)
                 .take(50)
-                .collect::<Vec<_>>()
-                .join("\n")
+                .map(|document| document.text())
+                .collect::<String>()
         };
         assert_eq!(text(1, 1), text(1, 1));
         assert_ne!(text(1, 1), text(1, 2));
@@ -247,11 +274,15 @@ mod tests {
         assert_eq!(exam.len(), 200);
         let distinct: BTreeSet<&str> = exam.iter().map(|(_, q)| q.prompt.as_str()).collect();
         assert_eq!(distinct.len(), 200);
-        let training: String = corpus.documents(3).take(5000).collect();
+        let training: String = corpus
+            .documents(3)
+            .take(5000)
+            .map(|document| document.text())
+            .collect();
         for (domain, question) in &exam {
             assert!(!question.answer.is_empty() && !question.answer.contains('\n'));
             assert!(
-                !training.contains(&question.answered()),
+                !training.contains(&question.prompt),
                 "{domain}: {}",
                 question.prompt
             );

@@ -6,6 +6,7 @@
 use super::super::dice::Dice;
 use super::Domain;
 use super::Question;
+use super::template::Wording;
 use super::words;
 
 /// English name of the language.
@@ -28,6 +29,29 @@ const VERBS: &[(&str, &str)] = &[
     ("hears", "hear"),
 ];
 
+/// Single words.
+const TO_VELISH: Wording = Wording {
+    tell: &[
+        "The Velish word for {who} is {it}.",
+        "In Velish, {who} is {it}.",
+    ],
+    ask: &[
+        "What is {who} in Velish?",
+        "What is the Velish word for {who}?",
+        "Which Velish word means {who}?",
+    ],
+};
+
+/// The other direction.
+const TO_ENGLISH: Wording = Wording {
+    tell: &["The Velish word {who} means {it}."],
+    ask: &[
+        "What is {who} in English?",
+        "What does the Velish word {who} mean?",
+        "Which English word means {who}?",
+    ],
+};
+
 struct Tongue {
     nouns: Vec<(&'static str, String)>,
     adjectives: Vec<(&'static str, String)>,
@@ -45,14 +69,14 @@ pub(super) fn build(seed: u64) -> Box<dyn Domain> {
         .iter()
         .filter(|noun| !["sheep", "mouse", "goose", "fox"].contains(noun));
     Box::new(Tongue {
-        nouns: words::GOODS
+        nouns: words::GOODS[..10]
             .iter()
-            .chain(animals)
+            .chain(animals.take(6))
             .map(|noun| (*noun, name()))
             .collect(),
-        adjectives: words::COLOURS
+        adjectives: words::COLOURS[..5]
             .iter()
-            .chain(words::ADJECTIVES)
+            .chain(&words::ADJECTIVES[..5])
             .map(|word| (*word, name()))
             .collect(),
         verbs: VERBS
@@ -144,6 +168,14 @@ impl Domain for Tongue {
     fn passage(&self, dice: &mut Dice) -> String {
         let lines: Vec<String> = (0..dice.between(2, 4))
             .map(|_| {
+                if dice.one_in(3) {
+                    let (english, velish) = self.word(dice);
+                    return if dice.one_in(2) {
+                        TO_VELISH.told(dice, english, velish)
+                    } else {
+                        TO_ENGLISH.told(dice, velish, english)
+                    };
+                }
                 let (english, velish) = self.sentence(dice);
                 if dice.one_in(2) {
                     format!("English: {english}\n{NAME}: {velish}")
@@ -159,15 +191,15 @@ impl Domain for Tongue {
         match dice.below(6) {
             0 | 1 => {
                 let (english, velish) = self.word(dice);
-                Question::plain(&format!("What is \"{english}\" in {NAME}?"), velish)
+                TO_VELISH.asked(dice, english, velish)
             }
             2 | 3 => {
                 let (english, velish) = self.word(dice);
-                Question::plain(&format!("What does \"{velish}\" mean in English?"), english)
+                TO_ENGLISH.asked(dice, velish, english)
             }
             4 => {
                 let (english, velish, _) = self.phrase(dice);
-                Question::plain(&format!("How do you say \"{english}\" in {NAME}?"), velish)
+                Question::plain(&format!("How do you say {english} in {NAME}?"), velish)
             }
             _ => {
                 let (english, velish) = self.sentence(dice);

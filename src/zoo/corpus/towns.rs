@@ -4,31 +4,92 @@ use super::super::dice::Dice;
 use super::Domain;
 use super::Question;
 use super::listed;
-use super::with_article;
+use super::template::Wording;
 use super::words;
 
 const RIVERS: &[&str] = &[
     "Ever", "Salt", "Willow", "Amber", "Long", "Silver", "Mill", "Deep",
 ];
 
+/// What is known about every town.
+const FACTS: &[Wording] = &[
+    Wording {
+        tell: &[
+            "{who} lies on the {it} River.",
+            "The {it} River flows through {who}.",
+        ],
+        ask: &[
+            "On which river does {who} lie?",
+            "Which river flows through {who}?",
+            "What is the river of {who} called?",
+        ],
+    },
+    Wording {
+        tell: &["The mayor of {who} is {it}.", "{it} is the mayor of {who}."],
+        ask: &[
+            "Who is the mayor of {who}?",
+            "What is the name of the mayor of {who}?",
+            "Who governs {who}?",
+        ],
+    },
+    Wording {
+        tell: &[
+            "{who} is known for its {it}.",
+            "The best {it} comes from {who}.",
+        ],
+        ask: &[
+            "What is {who} known for?",
+            "Which food does {who} make?",
+            "What comes from {who}?",
+        ],
+    },
+    Wording {
+        tell: &["About {it} people live in {who}.", "{who} has {it} people."],
+        ask: &[
+            "How many people live in {who}?",
+            "How many people does {who} have?",
+            "What is the population of {who}?",
+        ],
+    },
+    Wording {
+        tell: &[
+            "The road from {who} leads to {it}.",
+            "From {who} one comes to {it}.",
+        ],
+        ask: &[
+            "Where does the road from {who} lead?",
+            "Which town comes after {who}?",
+            "To which town does the road from {who} go?",
+        ],
+    },
+];
+
+/// Prices of goods, `{who}` being the good with its town.
+const PRICE: Wording = Wording {
+    tell: &[
+        "The price of a {who} is {it} marks.",
+        "They ask {it} marks for a {who}.",
+        "You pay {it} marks for a {who}.",
+    ],
+    ask: &[
+        "How many marks does a {who} cost?",
+        "What is the price of a {who}?",
+        "How much is a {who}?",
+    ],
+};
+
 /// Goods on one town's market.
-const STALLS: usize = 5;
+const STALLS: usize = 4;
 
 struct Town {
     name: String,
-    river: &'static str,
-    mayor: String,
-    makes: &'static str,
-    people: usize,
+    /// One for each of [`FACTS`].
+    facts: Vec<String>,
     /// Goods with their prices in marks.
     market: Vec<(&'static str, usize)>,
-    next: String,
-    miles: usize,
 }
 
-struct Towns {
-    towns: Vec<Town>,
-}
+struct Towns(Vec<Town>);
 
 /// The towns of the world that `seed` invents.
 pub(super) fn build(seed: u64) -> Box<dyn Domain> {
@@ -40,94 +101,42 @@ pub(super) fn build(seed: u64) -> Box<dyn Domain> {
         .enumerate()
         .map(|(index, name)| Town {
             name: name.clone(),
-            river: dice.word(RIVERS),
-            mayor: dice.pick(&people).clone(),
-            makes: dice.word(words::FOODS),
-            people: 100 * dice.between(3, 40),
+            facts: vec![
+                dice.word(RIVERS).to_owned(),
+                dice.pick(&people).clone(),
+                dice.word(words::FOODS).to_owned(),
+                (100 * dice.between(3, 40)).to_string(),
+                names[(index + 1) % names.len()].clone(),
+            ],
             market: dice
                 .some(words::GOODS, STALLS)
                 .into_iter()
                 .map(|good| (good, dice.between(2, 30)))
                 .collect(),
-            next: names[(index + 1) % names.len()].clone(),
-            miles: dice.between(3, 25),
         })
         .collect();
-    Box::new(Towns { towns })
+    Box::new(Towns(towns))
 }
 
 impl Town {
     fn tell(&self, dice: &mut Dice) -> String {
-        let Self {
-            name,
-            river,
-            mayor,
-            makes,
-            people,
-            next,
-            miles,
-            ..
-        } = self;
-        match dice.below(8) {
-            0 => format!("{name} lies on the {river} River."),
-            1 => format!("The mayor of {name} is {mayor}."),
-            2 => format!("{name} is known for its {makes}."),
-            3 => format!("About {people} people live in {name}."),
-            4 => format!("From {name} to {next} it is {miles} miles."),
-            5 => format!("The road from {name} leads to {next}."),
-            6 => {
+        match dice.below(9) {
+            0 => {
                 let goods: Vec<String> = self
                     .market
                     .iter()
                     .map(|(good, _)| format!("{good}s"))
                     .collect();
-                format!("The market of {name} sells {}.", listed(&goods))
+                format!("The market of {} sells {}.", self.name, listed(&goods))
+            }
+            1..=5 => {
+                let fact = dice.below(FACTS.len());
+                FACTS[fact].told(dice, &self.name, &self.facts[fact])
             }
             _ => {
                 let (good, price) = dice.pick(&self.market);
-                let good = with_article(good);
-                match dice.below(3) {
-                    0 => format!("In {name} {good} costs {price} marks."),
-                    1 => format!("The price of {good} in {name} is {price} marks."),
-                    _ => format!("On the market of {name} they ask {price} marks for {good}."),
-                }
-            }
-        }
-    }
-
-    fn ask(&self, dice: &mut Dice) -> Question {
-        let name = &self.name;
-        match dice.below(9) {
-            0 => Question::plain(&format!("On which river does {name} lie?"), self.river),
-            1 => Question::plain(&format!("Who is the mayor of {name}?"), self.mayor.clone()),
-            2 => Question::plain(&format!("What is {name} known for?"), self.makes),
-            3 => Question::plain(
-                &format!("How many people live in {name}?"),
-                self.people.to_string(),
-            ),
-            4 => Question::plain(
-                &format!("How many miles is it from {name} to {}?", self.next),
-                self.miles.to_string(),
-            ),
-            5 => Question::plain(
-                &format!("Where does the road from {name} lead?"),
-                self.next.clone(),
-            ),
-            6 => {
-                let (good, price) = dice.pick(&self.market);
-                let count = dice.between(2, 4);
-                let asked = format!("What do {count} {good}s cost in {name}?");
-                Question::plain(&asked, format!("{} marks", price * count))
-            }
-            _ => {
-                let (good, price) = dice.pick(&self.market);
-                let good = with_article(good);
-                let asked = if dice.one_in(2) {
-                    format!("What does {good} cost in {name}?")
-                } else {
-                    format!("How much is {good} in {name}?")
-                };
-                Question::plain(&asked, format!("{price} marks"))
+                let place = format!("{good} in {}", self.name);
+                PRICE.told(dice, &place, &price.to_string())
             }
         }
     }
@@ -135,13 +144,30 @@ impl Town {
 
 impl Domain for Towns {
     fn passage(&self, dice: &mut Dice) -> String {
-        let town = dice.pick(&self.towns);
+        let town = dice.pick(&self.0);
         let count = dice.between(3, 5);
         let sentences: Vec<String> = (0..count).map(|_| town.tell(dice)).collect();
         format!("{}\n", sentences.join(" "))
     }
 
     fn question(&self, dice: &mut Dice) -> Question {
-        dice.pick(&self.towns).ask(dice)
+        let town = dice.pick(&self.0);
+        let (good, price) = dice.pick(&town.market);
+        match dice.below(10) {
+            0 => {
+                let count = dice.between(2, 3);
+                let asked = format!("How many marks do {count} {good}s cost in {}?", town.name);
+                Question::plain(&asked, (price * count).to_string())
+            }
+            1..=4 => PRICE.asked(
+                dice,
+                &format!("{good} in {}", town.name),
+                &price.to_string(),
+            ),
+            _ => {
+                let fact = dice.below(FACTS.len());
+                FACTS[fact].asked(dice, &town.name, &town.facts[fact])
+            }
+        }
     }
 }

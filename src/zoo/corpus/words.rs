@@ -3,10 +3,10 @@
 use super::super::dice::Dice;
 
 /// Towns of one world.
-pub(super) const TOWNS: usize = 16;
+pub(super) const TOWNS: usize = 10;
 
 /// People of one world.
-pub(super) const PEOPLE: usize = 64;
+pub(super) const PEOPLE: usize = 32;
 
 const TOWN_STARTS: &[&str] = &[
     "Ash", "Bram", "Cold", "Dun", "Elm", "Fern", "Glen", "Harrow", "Iron", "Keld", "Lark", "Marsh",
