@@ -20,3 +20,4 @@ mod suites;
 mod tensor_files;
 mod tensors;
 mod tokenizers;
+mod zoo;

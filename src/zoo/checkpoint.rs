@@ -14,6 +14,7 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::model::Model;
 use crate::model::Role;
 
 use super::error::Error;
@@ -73,6 +74,40 @@ impl Default for Storage {
 }
 
 impl Checkpoint {
+    /// All of an opened model's weights; the folder's `tokenizer.json` as it stands.
+    ///
+    /// # Errors
+    /// When a weight or the tokenizer cannot be read.
+    pub fn of(model: &Model) -> Result<Self, Error> {
+        let tokenizer = match &model.artefacts.tokenizer {
+            Some(file) => std::fs::read(&file.path).map_err(Error::io(&file.path))?,
+            None => return Err(Error::tokenizer("the parent has no tokenizer.json")),
+        };
+        let mut weights = BTreeMap::new();
+        for role in model.weights.roles() {
+            let Some((rows, cols)) = model.weights.shape(role) else {
+                continue;
+            };
+            let shape = if role.is_vector() {
+                vec![rows]
+            } else {
+                vec![rows, cols]
+            };
+            let values = model.weights.all(role).map_err(crate::model::Error::from)?;
+            weights.insert(*role, Matrix { shape, values });
+        }
+        Ok(Self {
+            config: model.config.clone(),
+            tokenizer,
+            weights,
+            naming: match model.family {
+                Some("yi") => Naming::Yi,
+                _ => Naming::Llama,
+            },
+            storage: Storage::default(),
+        })
+    }
+
     /// Number of weights.
     pub fn parameters(&self) -> u64 {
         self.weights.values().map(|w| w.values.len() as u64).sum()

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use crate::model;
+use crate::record;
 use crate::source;
 use crate::text::ModelText;
 
@@ -45,6 +46,12 @@ pub enum Error {
         /// The names there are.
         known: String,
     },
+    /// A recipe's architecture cannot be built.
+    #[error("the recipe's config: {reason}")]
+    Config {
+        /// Why.
+        reason: String,
+    },
     /// A recipe names a corpus domain that does not exist.
     #[error(transparent)]
     Domain(#[from] UnknownDomain),
@@ -63,7 +70,18 @@ pub enum Error {
     /// A model cannot be opened.
     #[error(transparent)]
     Model(#[from] model::Error),
-    /// A model cannot be run.
+    /// A member cannot be asked.
+    #[error(transparent)]
+    Record(#[from] record::Error),
+    /// A question has no answer.
+    #[error("exam question `{}`: {reason}", ModelText::new(prompt).clipped(120))]
+    Unanswered {
+        /// The question.
+        prompt: String,
+        /// Why.
+        reason: String,
+    },
+    /// A model cannot be trained.
     #[error(transparent)]
     Decoder(#[from] model::decoder::Error),
     /// From candle.

@@ -2,17 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::Device;
-use candle_core::Tensor;
 use serde::Deserialize;
 use serde::Serialize;
-use tokenizers::Tokenizer;
 
-use crate::model::Decoder;
-use crate::model::decoder::KvCache;
+use crate::probe::Readout;
+use crate::record::Failure;
+use crate::record::Runner;
 
 use super::corpus::Corpus;
-use super::corpus::END_OF_TEXT;
 use super::error::Error;
 use super::recipe::ExamRecipe;
 
@@ -47,23 +44,32 @@ pub struct Answered {
 /// Asks every question of the exam, greedily decoded.
 ///
 /// # Errors
-/// A recipe that names an unknown domain, or what the tokenizer and decoder report.
-pub fn examine(
-    decoder: &Decoder,
-    tokenizer: &Tokenizer,
-    recipe: &ExamRecipe,
-) -> Result<Vec<Answered>, Error> {
+/// A recipe that names an unknown domain, or a question that the model cannot take.
+pub fn examine(runner: &dyn Runner, recipe: &ExamRecipe) -> Result<Vec<Answered>, Error> {
     let corpus = Corpus::new(recipe.world_seed, &recipe.mix)?;
+    let one_line = Readout::Generate {
+        max_tokens: LONGEST,
+        stop: vec!["\n".to_owned()],
+    };
     corpus
         .exam(recipe.seed, recipe.questions)
         .into_iter()
         .map(|(domain, question)| {
-            let given = first_line(decoder, tokenizer, &question.prompt)?;
+            let answer =
+                runner
+                    .answer(&question.prompt, &one_line)
+                    .map_err(|failure| match failure {
+                        Failure::Run(error) => Error::Record(error),
+                        Failure::Item(reason) => Error::Unanswered {
+                            prompt: question.prompt.clone(),
+                            reason,
+                        },
+                    })?;
             Ok(Answered {
                 domain,
                 prompt: question.prompt,
                 expected: question.answer,
-                given,
+                given: answer.text.trim().to_owned(),
             })
         })
         .collect()
@@ -78,31 +84,4 @@ pub fn scores(answers: &[Answered]) -> Scores {
         score.right += usize::from(answer.given == answer.expected);
     }
     scores
-}
-
-/// What the model writes after `prompt`, up to the end of the line.
-fn first_line(decoder: &Decoder, tokenizer: &Tokenizer, prompt: &str) -> Result<String, Error> {
-    let encoded = tokenizer
-        .encode_fast(prompt, true)
-        .map_err(Error::tokenizer)?;
-    let end = tokenizer.token_to_id(END_OF_TEXT);
-    let mut cache = KvCache::default();
-    let mut input = encoded.get_ids().to_vec();
-    let mut written = Vec::new();
-    let mut text = String::new();
-    while written.len() < LONGEST {
-        let tokens = Tensor::new(input.as_slice(), &Device::Cpu)?.unsqueeze(0)?;
-        let logits = decoder.next_logits(&tokens, &mut cache)?;
-        let next = logits.squeeze(0)?.argmax(0)?.to_scalar::<u32>()?;
-        if Some(next) == end {
-            break;
-        }
-        written.push(next);
-        text = tokenizer.decode(&written, true).map_err(Error::tokenizer)?;
-        if text.contains('\n') {
-            break;
-        }
-        input = vec![next];
-    }
-    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
 }

@@ -7,6 +7,7 @@ mod error;
 pub mod exam;
 pub mod list;
 mod loss;
+pub mod make;
 mod naming;
 pub mod recipe;
 pub mod train;

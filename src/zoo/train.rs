@@ -72,7 +72,7 @@ pub fn initial(spec: &DecoderSpec, seed: u64) -> Result<Tensors, Error> {
     let mut tensors = Tensors::new();
     for (role, (rows, cols)) in spec.roles() {
         let mut dice = Dice::named(seed, &role.to_string());
-        let vector = role.part.is_norm() || role.param == Param::Bias;
+        let vector = role.is_vector();
         let deviation = match role.part {
             _ if vector => 0.0,
             Part::Embed | Part::PositionEmbed | Part::Unembed => 0.02,

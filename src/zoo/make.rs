@@ -1,0 +1,219 @@
+//! Makes a member from its recipe: train or open its parent, transform, write, examine, list.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::path::PathBuf;
+
+use candle_core::Device;
+use candle_core::Tensor;
+use serde_json::Map;
+use serde_json::Value;
+use tokenizers::Tokenizer;
+
+use crate::model::DecoderSpec;
+use crate::model::Model;
+use crate::model::RawConfig;
+use crate::model::arch;
+use crate::record::LocalRunner;
+use crate::source;
+use crate::source::Locator;
+use crate::source::ModelRef;
+use crate::source::OpenOptions;
+
+use super::checkpoint::Checkpoint;
+use super::checkpoint::Matrix;
+use super::checkpoint::Storage;
+use super::corpus::Corpus;
+use super::error::Error;
+use super::exam;
+use super::exam::Score;
+use super::list;
+use super::list::Member;
+use super::list::Training;
+use super::naming::Naming;
+use super::recipe::Initial;
+use super::recipe::Recipe;
+use super::recipe::Recipes;
+use super::recipe::TokenizerRecipe;
+use super::train;
+use super::train::Step;
+use super::train::Tensors;
+use super::vocabulary;
+
+/// Where recipes and members are.
+#[derive(Debug, Clone)]
+pub struct Workshop {
+    /// The recipes to follow.
+    pub recipes: Recipes,
+    /// Finished members, for parents that were not made here.
+    pub shipped: PathBuf,
+    /// Folder that new members are written to.
+    pub out: PathBuf,
+}
+
+impl Workshop {
+    /// Makes `name` and lists it; `watch` hears of every optimiser step.
+    ///
+    /// # Errors
+    /// An unknown name, a parent that is neither in the output folder nor shipped, or whatever
+    /// training and writing report.
+    pub fn make(&self, name: &str, watch: &mut dyn FnMut(Step)) -> Result<Member, Error> {
+        let recipe = self.recipes.get(name)?;
+        let mut checkpoint = self.start(recipe)?;
+        let training = match &recipe.course {
+            Some(course) => Some(self.train(&mut checkpoint, course, watch)?),
+            None => None,
+        };
+        let transformations = recipe
+            .transformations
+            .iter()
+            .map(|transformation| transformation.apply(&mut checkpoint))
+            .collect();
+        let folder = self.out.join(name);
+        checkpoint.write(&folder)?;
+        let model = open(&folder)?;
+        let exam_by_domain = self.examine(&model)?;
+        let mut exam = Score::default();
+        for score in exam_by_domain.values() {
+            exam.right += score.right;
+            exam.asked += score.asked;
+        }
+        let member = Member {
+            name: name.to_owned(),
+            run: self.recipes.run_of(name),
+            parent: recipe.parent.clone(),
+            relation: recipe.relation.clone(),
+            initial: recipe.initial.clone(),
+            training,
+            transformations,
+            parameters: checkpoint.parameters(),
+            digest: model.digest(),
+            exam,
+            exam_by_domain,
+            files: model.artefacts.files().cloned().collect(),
+        };
+        let names: Vec<&str> = self
+            .recipes
+            .members
+            .iter()
+            .map(|r| r.name.as_str())
+            .collect();
+        list::record(&self.out, member.clone(), &names)?;
+        Ok(member)
+    }
+
+    fn start(&self, recipe: &Recipe) -> Result<Checkpoint, Error> {
+        if let Some(initial) = &recipe.initial {
+            return self.fresh(initial);
+        }
+        // Recipes were checked: what has no initial weights has a parent.
+        let parent = recipe.parent.as_deref().unwrap_or_default();
+        let here = self.out.join(parent);
+        let folder = if here.join("config.json").exists() {
+            here
+        } else {
+            self.shipped.join(parent)
+        };
+        Checkpoint::of(&open(&folder)?)
+    }
+
+    fn fresh(&self, initial: &Initial) -> Result<Checkpoint, Error> {
+        let config = &self.recipes.architectures[&initial.architecture];
+        let spec = spec(config)?;
+        let tokenizer = tokenizer(&self.recipes.tokenizers[&initial.tokenizer])?;
+        let json = tokenizer.to_string(false).map_err(Error::tokenizer)?;
+        let mut checkpoint = Checkpoint {
+            config: config.clone(),
+            tokenizer: json.into_bytes(),
+            weights: BTreeMap::new(),
+            naming: Naming::Llama,
+            storage: Storage::default(),
+        };
+        put(&mut checkpoint, train::initial(&spec, initial.seed)?)?;
+        Ok(checkpoint)
+    }
+
+    fn train(
+        &self,
+        checkpoint: &mut Checkpoint,
+        course: &str,
+        watch: &mut dyn FnMut(Step),
+    ) -> Result<Training, Error> {
+        let plan = &self.recipes.courses[course];
+        let spec = spec(&checkpoint.config)?;
+        let tokenizer = Tokenizer::from_bytes(&checkpoint.tokenizer).map_err(Error::tokenizer)?;
+        let start = tensors(checkpoint)?;
+        let trained = train::train(&spec, &start, &tokenizer, plan, watch)?;
+        put(checkpoint, trained.tensors)?;
+        Ok(Training {
+            course: course.to_owned(),
+            tokens: (plan.steps * plan.batch * plan.context) as u64,
+            loss: trained.loss,
+            unigram_entropy: trained.unigram_entropy,
+        })
+    }
+
+    fn examine(&self, model: &Model) -> Result<exam::Scores, Error> {
+        let runner = LocalRunner::load(model)?;
+        Ok(exam::scores(&exam::examine(&runner, &self.recipes.exam)?))
+    }
+}
+
+/// Trains the tokenizer of a recipe.
+///
+/// # Errors
+/// A recipe that names an unknown domain, or too little text for the vocabulary.
+pub fn tokenizer(recipe: &TokenizerRecipe) -> Result<Tokenizer, Error> {
+    let mut documents = Vec::with_capacity(recipe.worlds.len() * recipe.documents);
+    for &world in &recipe.worlds {
+        let corpus = Corpus::new(world, &recipe.mix)?;
+        let some = corpus.documents(recipe.order_seed).take(recipe.documents);
+        documents.extend(some.map(|document| document.text()));
+    }
+    vocabulary::train(documents.into_iter(), recipe.vocab_size).map_err(Error::tokenizer)
+}
+
+fn open(folder: &Path) -> Result<Model, Error> {
+    let reference = ModelRef {
+        label: None,
+        locator: Locator::Local(folder.to_path_buf()),
+    };
+    let artefacts = source::open(&reference, &OpenOptions::default())?;
+    Ok(Model::open(artefacts, "member")?)
+}
+
+/// How a config's family reads it.
+fn spec(config: &Map<String, Value>) -> Result<DecoderSpec, Error> {
+    let config = RawConfig::new(config.clone());
+    let family = arch::family(&config).ok_or_else(|| Error::Config {
+        reason: format!("no family reads model_type {}", config.model_type()),
+    })?;
+    (family.spec)(&config).map_err(|error| Error::Config {
+        reason: error.to_string(),
+    })
+}
+
+fn tensors(checkpoint: &Checkpoint) -> Result<Tensors, Error> {
+    checkpoint
+        .weights
+        .iter()
+        .map(|(role, weight)| {
+            let shape = weight.shape.as_slice();
+            Ok((
+                *role,
+                Tensor::from_slice(&weight.values, shape, &Device::Cpu)?,
+            ))
+        })
+        .collect()
+}
+
+fn put(checkpoint: &mut Checkpoint, tensors: Tensors) -> Result<(), Error> {
+    for (role, tensor) in tensors {
+        let weight = Matrix {
+            shape: tensor.dims().to_vec(),
+            values: tensor.flatten_all()?.to_vec1()?,
+        };
+        checkpoint.weights.insert(role, weight);
+    }
+    Ok(())
+}
