@@ -13,7 +13,7 @@ mod probe;
 mod progress;
 mod run;
 mod suite;
-//mod zoo;
+mod zoo;
 
 use std::process::ExitCode;
 
@@ -51,8 +51,8 @@ enum Verb {
     Probe(probe::Args),
     /// List, show or validate probe suites
     Suite(suite::Args),
-    // The models this, and their recipes
-    //Zoo(zoo::Args),
+    /// The models this project trained, and their recipes
+    Zoo(zoo::Args),
     /// Every method's card: measures, null, fooled by, cost, reference
     Methods(methods::Args),
 }
@@ -67,7 +67,7 @@ pub fn main() -> ExitCode {
         Verb::Inspect(args) => inspect::run(args, &cli.global),
         Verb::Probe(args) => probe::run(args, &cli.global),
         Verb::Suite(args) => suite::run(args, &cli.global),
-        //Verb::Zoo(args) => zoo::run(args, &cli.global),
+        Verb::Zoo(args) => zoo::run(args, &cli.global),
         Verb::Methods(args) => methods::run(args, &cli.global),
     };
     match done {

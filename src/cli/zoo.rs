@@ -71,7 +71,11 @@ fn make(train: &Train, shipped: PathBuf, global: &Global) -> Result<Vec<Member>>
     let recipes = train.recipes.clone();
     let recipes = Recipes::load(&recipes.unwrap_or_else(|| shipped.join("recipes.yaml")))?;
     let names: Vec<String> = if train.all {
-        recipes.members.iter().map(|recipe| recipe.name.clone()).collect()
+        recipes
+            .members
+            .iter()
+            .map(|recipe| recipe.name.clone())
+            .collect()
     } else {
         train.names.clone()
     };
@@ -156,8 +160,14 @@ impl<'a> News<'a> {
 
 fn table(members: &[Member]) -> String {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_header([
-        "name", "made from", "relation", "weights", "loss", "exam", "digest",
+    table.load_style(NOTHING).set_header([
+        "name",
+        "made from",
+        "relation",
+        "weights",
+        "loss",
+        "exam",
+        "digest",
     ]);
     let shown = |text: &str| ModelText::new(text).clipped(24);
     for member in members {
@@ -166,8 +176,18 @@ fn table(members: &[Member]) -> String {
         let digest = member.digest.trim_start_matches("sha256:");
         table.add_row([
             Cell::new(shown(&member.name)),
-            Cell::new(member.parent.as_deref().map_or_else(|| "-".to_owned(), shown)),
-            Cell::new(member.relation.as_deref().map_or_else(|| "base".to_owned(), shown)),
+            Cell::new(
+                member
+                    .parent
+                    .as_deref()
+                    .map_or_else(|| "-".to_owned(), shown),
+            ),
+            Cell::new(
+                member
+                    .relation
+                    .as_deref()
+                    .map_or_else(|| "base".to_owned(), shown),
+            ),
             right(format!("{:.2} M", member.parameters as f64 / 1e6)),
             right(loss.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.3}"))),
             right(format!("{exam:.0} %")),
