@@ -173,6 +173,7 @@ fn caveats(name: &str) -> &'static [&'static str] {
 /// we do not: near ties then fall either way, and less agreement is asked for.
 #[test]
 #[ignore = "needs a real GGUF file, named by KINPROBE_TEST_GGUF"]
+#[expect(clippy::print_stdout, reason = "run by hand, for its figures")]
 fn a_real_gguf_file_runs_as_candle_transformers_runs_it() {
     let path = std::env::var("KINPROBE_TEST_GGUF").expect("KINPROBE_TEST_GGUF names a file");
     let path = Path::new(&path);

@@ -1,11 +1,16 @@
 //! The one forward pass: a decoder that a [`DecoderSpec`] configures, with a tap at every site.
 
-use candle_core::{DType, Device, Tensor};
+mod block;
+mod error;
 
 pub use super::layers::Mode;
+pub use error::Error;
 
-use super::layers::{Attention, LayerCache, Linear, Mlp, MlpShape, Moe, NormLayer, Rotation};
-use super::layers::{Source, rotation, see};
+use candle_core::{DType, Device, Tensor};
+
+use block::Block;
+
+use super::layers::{LayerCache, Linear, NormLayer, Rotation, Source, rotation, see};
 use super::role::{Part, Role};
 use super::site::{Site, Tap};
 use super::spec::{DecoderSpec, Position, RopeSpec};
@@ -27,59 +32,8 @@ pub struct Decoder {
     ropes: Vec<RopeSpec>,
 }
 
-/// Why a decoder cannot be made or run.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The config asks for what the forward pass does not do.
-    #[error("the model cannot be run: {}", .0.join("; "))]
-    Unsupported(Vec<String>),
-    /// The config asks for a tensor that nobody holds.
-    #[error("no tensor is bound to {0}, which the config asks for")]
-    Missing(Role),
-    /// A tensor does not fit the config.
-    #[error("{role} has shape {found:?} but the config asks for {expected:?}")]
-    Shape {
-        /// Whose.
-        role: Role,
-        /// As the config has it.
-        expected: Vec<usize>,
-        /// As stored.
-        found: Vec<usize>,
-    },
-    /// A sparse block without expert dimensions.
-    #[error("block {layer} is a mixture of experts but the config gives no number of experts")]
-    NoExperts {
-        /// Which.
-        layer: usize,
-    },
-    /// A token that the embedding does not have.
-    #[error("token {token} at position {position} is outside the vocabulary of {vocab_size}")]
-    Token {
-        /// As given.
-        token: u32,
-        /// Where.
-        position: usize,
-        /// Rows of the embedding.
-        vocab_size: usize,
-    },
-    /// More positions than learned position embeddings.
-    #[error("{asked} positions were asked for but the model has {learned} learned ones")]
-    Positions {
-        /// Cached and new.
-        asked: usize,
-        /// Rows of the position embedding.
-        learned: usize,
-    },
-    /// Nothing to run on.
-    #[error("a forward pass needs at least one token")]
-    Empty,
-    /// From candle.
-    #[error(transparent)]
-    Candle(#[from] candle_core::Error),
-}
-
-/// Keys and values of the positions seen so far, for generation.
+/// Keys and values of the positions seen so far, for generation. A forward pass that fails leaves it
+/// empty.
 #[derive(Debug, Clone, Default)]
 pub struct KvCache {
     layers: Vec<LayerCache>,
@@ -96,23 +50,6 @@ impl KvCache {
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
-}
-
-#[derive(Debug)]
-struct Block {
-    attention_norm: NormLayer,
-    attention: Attention,
-    post_attention_norm: Option<NormLayer>,
-    mlp_norm: NormLayer,
-    mlp: Feed,
-    post_mlp_norm: Option<NormLayer>,
-    rope: Option<usize>,
-}
-
-#[derive(Debug)]
-enum Feed {
-    Dense(Mlp),
-    Sparse(Moe),
 }
 
 impl Decoder {
@@ -238,14 +175,15 @@ impl Decoder {
     fn residual(
         &self,
         tokens: &Tensor,
-        cache: Option<&mut KvCache>,
+        mut cache: Option<&mut KvCache>,
         tap: &mut dyn Tap,
     ) -> Result<Tensor, Error> {
-        let start = cache.as_ref().map_or(0, |cache| cache.len);
+        let mut grown = cache.as_deref_mut().map(std::mem::take);
+        let start = grown.as_ref().map_or(0, |cache| cache.len);
         let count = self.check(tokens, start)?;
         let rotations = self.rotations(start, count)?;
         let mut x = self.embedded(tokens, start, tap)?;
-        let mut layers = cache.map(|cache| {
+        let mut layers = grown.as_mut().map(|cache| {
             cache.layers.resize(self.blocks.len(), None);
             cache.len += count;
             cache.layers.iter_mut()
@@ -256,6 +194,9 @@ impl Decoder {
             see(tap, Site::ResidPre(layer), &x)?;
             x = block.forward(&x, layer, rotation, cache, tap)?;
             see(tap, Site::ResidPost(layer), &x)?;
+        }
+        if let (Some(cache), Some(grown)) = (cache, grown) {
+            *cache = grown;
         }
         Ok(x)
     }
@@ -312,104 +253,6 @@ impl Decoder {
             });
         }
         Ok(count)
-    }
-}
-
-impl Block {
-    fn new(
-        source: &mut dyn Source,
-        spec: &DecoderSpec,
-        layer: usize,
-        mode: Mode,
-        ropes: &mut Vec<RopeSpec>,
-    ) -> Result<Self, Error> {
-        let kind = (spec.norm, spec.norm_eps);
-        let norm = |source: &mut dyn Source, part| {
-            NormLayer::new(
-                source,
-                Role::layer(layer, part),
-                spec.hidden_size,
-                kind,
-                mode,
-            )
-        };
-        let rope = spec.layers[layer].rope.as_ref().map(|rope| {
-            let known = ropes.iter().position(|other| other == rope);
-            known.unwrap_or_else(|| {
-                ropes.push(rope.clone());
-                ropes.len() - 1
-            })
-        });
-        let (post_attention_norm, post_mlp_norm) = if spec.sandwich_norms {
-            let after_attention = norm(source, Part::PostAttentionNorm)?;
-            (
-                Some(after_attention),
-                Some(norm(source, Part::PostMlpNorm)?),
-            )
-        } else {
-            (None, None)
-        };
-        Ok(Self {
-            attention_norm: norm(source, Part::AttentionNorm)?,
-            attention: Attention::new(source, spec, layer, mode)?,
-            post_attention_norm,
-            mlp_norm: norm(source, Part::MlpNorm)?,
-            mlp: Feed::new(source, spec, layer, mode)?,
-            post_mlp_norm,
-            rope,
-        })
-    }
-
-    fn forward(
-        &self,
-        x: &Tensor,
-        layer: usize,
-        rotation: Option<&Rotation>,
-        cache: Option<&mut LayerCache>,
-        tap: &mut dyn Tap,
-    ) -> candle_core::Result<Tensor> {
-        let normed = self.attention_norm.forward(x)?;
-        let read = self
-            .attention
-            .forward(&normed, layer, rotation, cache, tap)?;
-        let x = (x + after(self.post_attention_norm.as_ref(), read)?)?;
-        see(tap, Site::ResidMid(layer), &x)?;
-        let normed = self.mlp_norm.forward(&x)?;
-        let fed = match &self.mlp {
-            Feed::Dense(mlp) => mlp.forward(&normed, layer, tap)?,
-            Feed::Sparse(moe) => moe.forward(&normed, layer, tap)?,
-        };
-        x + after(self.post_mlp_norm.as_ref(), fed)?
-    }
-}
-
-fn after(norm: Option<&NormLayer>, x: Tensor) -> candle_core::Result<Tensor> {
-    match norm {
-        Some(norm) => norm.forward(&x),
-        None => Ok(x),
-    }
-}
-
-impl Feed {
-    fn new(
-        source: &mut dyn Source,
-        spec: &DecoderSpec,
-        layer: usize,
-        mode: Mode,
-    ) -> Result<Self, Error> {
-        if spec.layers[layer].sparse {
-            return Ok(Self::Sparse(Moe::new(source, spec, layer, mode)?));
-        }
-        let shape = MlpShape {
-            layer,
-            expert: None,
-            hidden_size: spec.hidden_size,
-            intermediate_size: spec.intermediate_size,
-            gated: spec.gated_mlp,
-            bias: spec.biases.mlp,
-            act: spec.hidden_act,
-        };
-        Ok(Self::Dense(Mlp::new(source, shape, mode)?))
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::names::{Name, Names, name};
 use super::{ConfigError, DecoderSpec, Family, Format, RawConfig, TensorStore};
-use super::{gguf, gguf_config, parts};
+use super::{gguf, gguf_config, parts, yi};
 use crate::model::role::Part;
 
 pub(super) static LLAMA: Family = Family {
@@ -24,7 +24,8 @@ pub(super) static LLAMA: Family = Family {
 pub(super) static NAMES: Names = Names {
     prefixes: PREFIXES,
     anchor: ANCHOR,
-    tables: &[TABLE],
+    // Yi's first names occur with a config that says `llama`, too.
+    tables: &[TABLE, yi::FIRST_NAMES],
 };
 
 /// With and without the language-model head's module around the model.

@@ -160,3 +160,6 @@ fn note_unread(spec: &mut DecoderSpec, bindings: &BTreeMap<Role, Binding>, store
         spec.caveats.push(note);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Yi as it was first released: Llama with two norms renamed. Its later files say `llama`.
 
-use super::names::{Names, name};
+use super::names::{Name, Names, name};
 use super::{ConfigError, DecoderSpec, Family, RawConfig, llama, parts};
 use crate::model::role::Part;
 
@@ -16,14 +16,14 @@ pub(super) static YI: Family = Family {
 static NAMES: Names = Names {
     prefixes: llama::PREFIXES,
     anchor: llama::ANCHOR,
-    tables: &[
-        &[
-            name(Part::AttentionNorm, "{m}layers.{l}.ln1.{p}"),
-            name(Part::MlpNorm, "{m}layers.{l}.ln2.{p}"),
-        ],
-        llama::TABLE,
-    ],
+    tables: &[FIRST_NAMES, llama::TABLE],
 };
+
+/// The two names that differed from Llama's.
+pub(super) const FIRST_NAMES: &[Name] = &[
+    name(Part::AttentionNorm, "{m}layers.{l}.ln1.{p}"),
+    name(Part::MlpNorm, "{m}layers.{l}.ln2.{p}"),
+];
 
 fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
     let defaults = parts::Defaults {

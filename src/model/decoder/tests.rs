@@ -297,6 +297,32 @@ fn a_cache_changes_nothing() {
 }
 
 #[test]
+fn a_failed_pass_leaves_an_empty_cache() {
+    struct Fails;
+    impl Tap for Fails {
+        fn wants(&self, site: Site) -> bool {
+            site == Site::ResidMid(1)
+        }
+
+        fn visit(&mut self, _: Site, _: &Tensor) -> candle_core::Result<()> {
+            candle_core::bail!("full")
+        }
+    }
+    let decoder = inference(&llama());
+    let mut cache = KvCache::default();
+    let mut run = |start, tap: &mut dyn Tap| {
+        let piece = tokens(1, 12).narrow(1, start, 4).expect("a piece");
+        let result = decoder.forward(&piece, Some(&mut cache), tap);
+        (result.map_err(|error| error.to_string()), cache.len())
+    };
+    assert_eq!(run(0, &mut ()).1, 4);
+    let (result, len) = run(4, &mut Fails);
+    assert!(result.is_err_and(|error| error.contains("full")));
+    assert_eq!(len, 0);
+    assert_eq!(run(0, &mut ()).1, 4);
+}
+
+#[test]
 fn taps_see_what_the_names_say() {
     for spec in all() {
         let decoder = inference(&spec);
