@@ -74,7 +74,7 @@ pub fn terminal(demo: &Demo, paths: Option<&Paths>, style: Style) -> String {
     ];
     let rows = demo.pairs.iter().take(room).map(|pair| {
         let lineage = &pair.report.findings.lineage;
-        let mark = words::lineage(lineage.conclusion);
+        let mark = words::lineage_in_list(lineage);
         vec![
             names(&pair.report).join(" vs "),
             pair.known
@@ -214,7 +214,7 @@ impl PairView {
                 .known
                 .as_deref()
                 .map_or_else(|| "not stated".to_owned(), shown),
-            mark: words::lineage(lineage.conclusion),
+            mark: words::lineage_in_list(lineage),
             relation: words::relation(lineage).map(|text| shown(&text)),
             p: lineage.log10_p.map(number::p_value),
             log10_p: lineage

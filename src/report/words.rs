@@ -18,6 +18,25 @@ pub(super) struct Marked {
     pub word: &'static str,
 }
 
+/// Shown for a pair on which an exact test applied and stayed silent.
+pub(super) const NOT_RELATED: &str = "not related";
+
+/// What [`NOT_RELATED`] means, for the foot of a list.
+pub(super) const NOT_RELATED_MEANS: &str = "by any test that applies; the finding is `undetermined`, \
+    because permuted hidden units and rotations are not excluded";
+
+/// The lineage finding in a list of pairs, where there is no room for its reasons: a pair on which an
+/// exact test applied and stayed silent is told from one that no test could read.
+pub(super) fn lineage_in_list(lineage: &Lineage) -> Marked {
+    match (lineage.conclusion, lineage.log10_p) {
+        (LineageConclusion::Undetermined, Some(_)) => Marked {
+            symbol: "◐",
+            word: NOT_RELATED,
+        },
+        (conclusion, _) => self::lineage(conclusion),
+    }
+}
+
 /// The lineage finding.
 pub(super) fn lineage(conclusion: LineageConclusion) -> Marked {
     let (symbol, word) = match conclusion {
@@ -159,7 +178,12 @@ pub(super) fn not_excluded(findings: &Findings) -> Vec<&'static str> {
             "Shared training data, code or design.",
         ],
         LineageConclusion::Undetermined => vec![
-            "Shared weights: no method that could decide it did so.",
+            match lineage.log10_p {
+                Some(_) => {
+                    "Shared weights behind permuted hidden units, moved layers or a rotated residual stream."
+                }
+                None => "Shared weights: no exact test could read this pair.",
+            },
             "Independent training: nothing measured here speaks against it either.",
             "Distillation, shared training data, shared design.",
         ],

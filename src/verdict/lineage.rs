@@ -116,7 +116,8 @@ fn undetermined(look: &Look<'_>, exact: Option<&Exact<'_>>, calibration: &Calibr
         direction: "unknown",
         laundering: Vec::new(),
         log10_lr: None,
-        log10_p: None,
+        // A silent exact test is a result too; `decided_by` says that it did not decide.
+        log10_p: exact.map(|exact| exact.log10_p),
         decided_by: None,
         because,
     }

@@ -36,7 +36,7 @@ pub struct Lineage {
     pub laundering: Vec<String>,
     /// Only with a calibration table.
     pub log10_lr: Option<f64>,
-    /// Of the deciding exact test.
+    /// Of the exact test that decided, or, with `decided_by` empty, that applied and stayed silent.
     pub log10_p: Option<f64>,
     /// Id of the deciding method.
     pub decided_by: Option<String>,
