@@ -58,6 +58,17 @@ pub fn terminal(demo: &Demo, paths: Option<&Paths>, style: Style) -> String {
         String::new(),
     ];
     let mut tail = vec![String::new()];
+    let silent = |pair: &Pair| {
+        words::lineage_in_list(&pair.report.findings.lineage).word == words::NOT_RELATED
+    };
+    if demo.pairs.iter().any(silent) {
+        let label = [Labelled::new(
+            words::NOT_RELATED,
+            words::NOT_RELATED_MEANS,
+            3,
+        )];
+        tail.extend(terminal::block(&label, LABELS, style));
+    }
     if let Some(pair) = demo.pairs.first() {
         let text = format!("each: {}", words::coverage(&pair.report));
         let label = [Labelled::new("coverage", &text, 2)];
