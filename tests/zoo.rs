@@ -203,7 +203,7 @@ fn bases_answer_in_form_and_err_in_their_own_ways() {
     for mine in &answers {
         assert!(mine.iter().all(|answer| !answer.given.is_empty()));
         let right = mine.iter().filter(|a| a.given == a.expected).count();
-        assert!((16..=68).contains(&right), "{right} of {}", mine.len());
+        assert!((8..=68).contains(&right), "{right} of {}", mine.len());
     }
     for (i, j) in [(0, 1), (0, 2), (1, 2)] {
         let pairs = answers[i].iter().zip(&answers[j]);

@@ -181,6 +181,14 @@ fn shards<'a>(named: &'a BTreeMap<String, &Matrix>, count: usize) -> Vec<Vec<&'a
 }
 
 impl StoredType {
+    /// What `config.json` calls it.
+    pub(super) fn torch_name(self) -> &'static str {
+        match self {
+            Self::Bf16 => "bfloat16",
+            Self::F32 => "float32",
+        }
+    }
+
     fn dtype(self) -> Dtype {
         match self {
             Self::Bf16 => Dtype::BF16,

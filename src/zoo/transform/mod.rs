@@ -36,6 +36,10 @@ impl Transformation {
             }
             Self::Store(storage) => {
                 checkpoint.storage = *storage;
+                let name = storage.dtype.torch_name();
+                checkpoint
+                    .config
+                    .insert("torch_dtype".to_owned(), name.into());
                 self.clone()
             }
         }
