@@ -15,7 +15,7 @@ pub const SCHEMA: &str = "kinprobe/calibration/v1";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
-    /// [`SCHEMA`].
+    /// The table format this program reads.
     pub schema: String,
     /// Exact tests by method id.
     pub exact: BTreeMap<String, ExactTest>,

@@ -161,7 +161,7 @@ impl Dtype {
             .then(|| (elements / self.block_elements).checked_mul(self.block_bytes))?
     }
 
-    /// Whether [`Dtype::decode`] can turn it into numbers.
+    /// Whether it can be turned into numbers.
     pub fn is_decodable(self) -> bool {
         self.codec != Codec::Opaque
     }
