@@ -55,7 +55,7 @@ pub fn report(
             missing,
         },
         answers: answers(bench, pair),
-        warnings: warnings(pair),
+        warnings: warnings(pair, &findings),
         findings,
         reproduce,
     }
@@ -241,8 +241,8 @@ fn missing(pair: [&Dossier; 2], assessments: &[Assessment]) -> Vec<String> {
     lines
 }
 
-fn warnings(pair: [&Dossier; 2]) -> Vec<String> {
-    let mut lines = Vec::new();
+fn warnings(pair: [&Dossier; 2], findings: &Findings) -> Vec<String> {
+    let mut lines = verdict::limits(&findings.lineage);
     for dossier in pair {
         let model = &dossier.model;
         lines.extend(

@@ -92,7 +92,8 @@ fn code(error: &anyhow::Error) -> u8 {
 
 fn of_source(error: &source::Error) -> u8 {
     match error {
-        source::Error::Reference { .. } => USAGE,
+        source::Error::Reference { .. } | source::Error::UnknownMember { .. } => USAGE,
+        source::Error::CacheMismatch { .. } => INTEGRITY,
         _ => MODEL,
     }
 }
