@@ -65,6 +65,14 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(code(error))
 }
 
+/// Prints the one line of a value that clap refused.
+pub fn bad_value(error: &clap::Error) -> ExitCode {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    let _ = writeln!(std::io::stderr(), "{}", ModelText::new(line));
+    ExitCode::from(USAGE)
+}
+
 fn code(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
         if let Some(coded) = cause.downcast_ref::<Coded>() {

@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::Subcommand;
+use clap::error::ErrorKind;
 
 pub use global::Global;
 
@@ -59,7 +60,12 @@ enum Verb {
 
 /// Parses the command line, runs the verb, maps the outcome to an exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // One line, like every other error about a value; clap's longer forms help with words.
+        Err(error) if error.kind() == ErrorKind::ValueValidation => return exit::bad_value(&error),
+        Err(error) => error.exit(),
+    };
     let done = match &cli.verb {
         Verb::Demo(args) => demo::run(args, &cli.global),
         Verb::Compare(args) => compare::run(args, &cli.global),
