@@ -52,6 +52,14 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// Weights that a family's files cannot hold.
+    #[error("{what}: {reason}")]
+    Unstorable {
+        /// A role or a tensor.
+        what: String,
+        /// Why.
+        reason: String,
+    },
     /// A recipe names a corpus domain that does not exist.
     #[error(transparent)]
     Domain(#[from] UnknownDomain),

@@ -5,11 +5,14 @@ pub mod corpus;
 mod dice;
 mod error;
 pub mod exam;
+#[cfg(test)]
+mod fixtures;
 pub mod list;
 mod loss;
 pub mod make;
 mod naming;
 pub mod recipe;
+pub mod store;
 pub mod train;
 pub mod transform;
 pub mod vocabulary;

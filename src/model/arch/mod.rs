@@ -104,6 +104,20 @@ pub fn family(config: &RawConfig) -> Option<&'static Family> {
     FAMILIES.iter().find(named).copied()
 }
 
+/// What a model of this family calls its tensors when it is stored as published: each role's tensor
+/// and how it is seen. Where files differ, the first of the names that are read.
+///
+/// # Errors
+/// None in practice: opening no files cannot fail.
+pub fn names_of(
+    family: &Family,
+    spec: &DecoderSpec,
+    format: Format,
+) -> Result<BTreeMap<Role, Binding>, super::tensors::Error> {
+    let empty = TensorStore::open_files(std::iter::empty(), format)?;
+    Ok((family.bind)(spec, &empty))
+}
+
 /// Reads a model's config and finds its tensors; `None` for an architecture that is not known.
 ///
 /// # Errors

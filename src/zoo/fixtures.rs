@@ -1,0 +1,146 @@
+//! Small random models of every family, for tests.
+
+use std::path::Path;
+
+use serde_json::Map;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::model::DecoderSpec;
+use crate::model::Model;
+use crate::model::Part;
+use crate::model::RawConfig;
+use crate::model::Role;
+use crate::model::arch;
+use crate::source;
+use crate::source::Format;
+use crate::source::Locator;
+use crate::source::ModelRef;
+use crate::source::OpenOptions;
+
+use super::dice::Dice;
+use super::store;
+use super::store::Files;
+use super::store::NumberFormat;
+
+/// Names for [`config`]: each family, with its variants that matter here.
+pub(in crate::zoo) const MODELS: &[&str] = &[
+    "baichuan",
+    "baichuan2",
+    "gemma3",
+    "gpt2",
+    "llama",
+    "llama-tied",
+    "mixtral",
+    "qwen2",
+    "qwen2_moe",
+    "qwen3",
+    "yi",
+];
+
+/// `config.json` of a small model.
+pub(in crate::zoo) fn config(name: &str) -> Map<String, Value> {
+    let mut config = object(json!({
+        "model_type": name, "vocab_size": 48, "hidden_size": 24, "intermediate_size": 20,
+        "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 6,
+        "hidden_act": "silu", "rms_norm_eps": 1e-5, "max_position_embeddings": 64,
+        "rope_theta": 10000.0, "tie_word_embeddings": false
+    }));
+    let own = match name {
+        "llama" => json!({"attention_bias": true, "mlp_bias": true}),
+        "llama-tied" => json!({"model_type": "llama", "tie_word_embeddings": true}),
+        "qwen2" => json!({"tie_word_embeddings": true}),
+        "gemma3" => json!({"model_type": "gemma3_text", "tie_word_embeddings": true,
+            "sliding_window": 8, "query_pre_attn_scalar": 6,
+            "hidden_activation": "gelu_pytorch_tanh",
+            "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}),
+        "gpt2" => {
+            return object(json!({
+                "model_type": "gpt2", "vocab_size": 48, "n_embd": 24, "n_head": 4, "n_layer": 3,
+                "n_positions": 64, "n_inner": 20, "layer_norm_epsilon": 1e-5,
+                "activation_function": "gelu_new"
+            }));
+        }
+        "baichuan" => json!({"num_key_value_heads": 4}),
+        "baichuan2" => json!({"model_type": "baichuan", "num_key_value_heads": 4,
+            "z_loss_weight": 0}),
+        "mixtral" => json!({"num_local_experts": 4, "num_experts_per_tok": 2}),
+        "qwen2_moe" => json!({"num_experts": 4, "num_experts_per_tok": 2,
+            "moe_intermediate_size": 10, "shared_expert_intermediate_size": 14,
+            "mlp_only_layers": [1]}),
+        _ => json!({}),
+    };
+    config.extend(object(own));
+    config
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        other => panic!("{other} is no object"),
+    }
+}
+
+/// How the config's family reads it.
+pub(in crate::zoo) fn spec(config: &Map<String, Value>) -> (&'static arch::Family, DecoderSpec) {
+    let config = RawConfig::new(config.clone());
+    let family = arch::family(&config).expect("a known family");
+    let spec = (family.spec)(&config).expect("a config");
+    assert_eq!(spec.unsupported, [""; 0]);
+    (family, spec)
+}
+
+/// Random numbers of a size that leaves logits of about one.
+pub(in crate::zoo) fn random_weight(spec: &DecoderSpec, role: &Role, seed: u64) -> Vec<f32> {
+    let shapes = spec.roles();
+    let shape = shapes.iter().find(|(other, _)| other == role);
+    let (rows, columns) = shape.expect("a role").1;
+    let mut dice = Dice::named(seed, &role.to_string());
+    let (centre, spread) = match role {
+        role if role.part.is_norm() && *role != role.bias() => (1.0, 0.2),
+        role if role.is_vector() => (0.0, 0.2),
+        _ if role.part == Part::Embed => (0.0, 1.0),
+        _ => (0.0, (columns as f64).powf(-0.5)),
+    };
+    let mut values: Vec<f32> = (0..rows * columns)
+        .map(|_| (centre + spread * dice.normal()) as f32)
+        .collect();
+    if spec.normalised_head && role.part == Part::Unembed {
+        for row in values.chunks_mut(columns) {
+            let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt();
+            row.iter_mut().for_each(|value| *value /= norm);
+        }
+    }
+    values
+}
+
+/// Writes the small model called `name` into `folder` and opens it.
+pub(in crate::zoo) fn model(name: &str, seed: u64, folder: &Path) -> Model {
+    from_config(&config(name), seed, folder)
+}
+
+/// As [`model`], with a config at hand.
+pub(in crate::zoo) fn from_config(config: &Map<String, Value>, seed: u64, folder: &Path) -> Model {
+    let (family, spec) = spec(config);
+    let names = arch::names_of(family, &spec, Format::Safetensors).expect("names");
+    let tensors = store::plan(&spec.roles(), &names).expect("a plan");
+    let files = Files {
+        format: NumberFormat::F32,
+        shards: 1,
+    };
+    let mut weight = |role: &Role| Ok::<_, super::Error>(random_weight(&spec, role, seed));
+    files.write(folder, &tensors, &mut weight).expect("writes");
+    let text = Value::Object(config.clone()).to_string();
+    std::fs::write(folder.join("config.json"), text).expect("config");
+    open(folder)
+}
+
+/// Opens a folder.
+pub(in crate::zoo) fn open(folder: &Path) -> Model {
+    let reference = ModelRef {
+        label: None,
+        locator: Locator::Local(folder.to_path_buf()),
+    };
+    let artefacts = source::open(&reference, &OpenOptions::default()).expect("files");
+    Model::open(artefacts, "small").expect("a model")
+}
