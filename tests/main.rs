@@ -7,6 +7,7 @@ mod common;
 mod equivalence;
 mod evidence;
 mod hostile;
+mod launder;
 mod parity;
 mod recording;
 mod recording_local;

@@ -1,5 +1,7 @@
 //! `kinprobe zoo`: the models this project trained, and the recipes that rebuild them.
 
+mod launder;
+
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -33,6 +35,8 @@ enum Verb {
     Ls,
     /// Make members anew from their recipes, with zoo.json beside them
     Train(Train),
+    /// Copy any model with changes that keep its function, or with some that do not
+    Launder(launder::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -56,10 +60,13 @@ struct Train {
 /// # Errors
 /// Recipes or members that cannot be read, an unknown name, or a training that fails.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
+    if let Verb::Launder(args) = &args.verb {
+        return launder::run(args, global);
+    }
     let folder = source::data_root(global.data.as_deref())?.join("datasets/zoo");
     let members = match &args.verb {
-        Verb::Ls => list::members(&folder)?,
         Verb::Train(train) => make(train, folder, global)?,
+        _ => list::members(&folder)?,
     };
     if global.json {
         return global.json_result(&members);

@@ -7,6 +7,7 @@ mod error;
 pub mod exam;
 #[cfg(test)]
 mod fixtures;
+pub mod launder;
 pub mod list;
 mod loss;
 pub mod make;

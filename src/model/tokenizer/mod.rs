@@ -84,6 +84,18 @@ impl Tokenizer {
         Ok(tokenizer)
     }
 
+    /// The `tokenizer.json` that says what a GGUF file's metadata say; `file` names it in errors.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::from_gguf`].
+    pub fn json_of_gguf(metadata: &Metadata, file: &str) -> Result<String, Error> {
+        let value = gguf::tokenizer_json(metadata).map_err(|reason| Error::Unusable {
+            file: file.to_owned(),
+            reason,
+        })?;
+        Ok(format!("{value:#}\n"))
+    }
+
     fn from_json(value: Value) -> Result<Self, String> {
         let parts = json::build(value)?;
         let added: BTreeMap<String, u32> = parts
