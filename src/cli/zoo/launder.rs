@@ -158,9 +158,9 @@ fn verdict(report: &Report) -> String {
         return format!("function kept: {what} (up to {most:.0e} is rounding)\n");
     }
     match report.distance_of_exact_steps {
-        None => format!("function changed: {what}\n"),
+        None => format!("function not kept: {what}\n"),
         Some(exact) => format!(
-            "function changed: {what}; the steps after the change kept it ({exact:.1e}, up to \
+            "function not kept: {what}; the steps after that kept what was left ({exact:.1e}, up to \
              {most:.0e} is rounding)\n"
         ),
     }
@@ -200,7 +200,7 @@ fn as_json(one: &Laundering) -> serde_json::Value {
 fn kind(one: &Laundering) -> &'static str {
     match one.kind {
         Kind::Exact => "kept",
-        Kind::Lossy => "changed",
+        Kind::Lossy => "not kept",
         Kind::ByFormat => "by format",
     }
 }

@@ -14,7 +14,6 @@ use crate::model::Model;
 use crate::model::Part;
 use crate::model::RawConfig;
 use crate::model::Role;
-use crate::model::Tokenizer;
 use crate::model::arch;
 use crate::source::Format;
 
@@ -24,6 +23,9 @@ use super::super::store;
 use super::super::store::Files;
 use super::super::store::NumberFormat;
 use super::Error;
+use super::Options;
+use super::Step;
+use super::original;
 use super::vocabulary::Vocabulary;
 
 /// Gives the weight of a role when it is asked for.
@@ -66,7 +68,7 @@ impl<'a> Draft<'a> {
             reason,
         };
         let spec = model.spec.as_ref().map_err(|why| unfit(why.clone()))?;
-        let config = plain_config(model, spec);
+        let config = original::plain_config(model, spec);
         let weights = &model.weights;
         let source = move |role: &Role| {
             let (rows, columns) = weights.shape(role).unwrap_or_default();
@@ -79,12 +81,16 @@ impl<'a> Draft<'a> {
                 },
             })
         };
-        let mut draft = Self::new(config, source, source_format(model)).map_err(unfit)?;
+        let mut draft = Self::new(config, source, original::stored_format(model)).map_err(unfit)?;
         if !same(&draft.spec, spec) {
             let reason = "its files say what no config.json of its family can say";
             return Err(unfit(reason.to_owned()));
         }
-        draft.sidecars = sidecars(model)?;
+        draft.sidecars = original::sidecars(model)?;
+        if model.config.contains_key("text_config") {
+            let note = "of a multimodal model, the text part alone";
+            draft.notes.push(note.to_owned());
+        }
         Ok(draft)
     }
 
@@ -127,6 +133,17 @@ impl<'a> Draft<'a> {
             family,
             source: Rc::new(source),
         })
+    }
+
+    /// Does `steps` in order. Nothing is computed yet but what a step must know beforehand.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for a model that a step cannot be done to; the steps before it are done.
+    pub fn apply(&mut self, steps: &[Step], options: &Options<'a>) -> Result<(), Error> {
+        for (place, step) in steps.iter().enumerate() {
+            step.apply(self, place, options)?;
+        }
+        Ok(())
     }
 
     /// One weight as it is now.
@@ -313,62 +330,4 @@ fn read(config: &Map<String, Value>) -> Result<(&'static Family, DecoderSpec), S
         Some(reason) => Err(reason.clone()),
         None => Ok((family, spec)),
     }
-}
-
-/// The config of a folder, of a GGUF file in the same words, of a multimodal model the text part's.
-fn plain_config(model: &Model, spec: &DecoderSpec) -> Map<String, Value> {
-    let mut config = match model.config.get("text_config").and_then(Value::as_object) {
-        Some(text) => {
-            let mut text = text.clone();
-            text.insert("model_type".to_owned(), "gemma3_text".into());
-            let tied = spec.tie_word_embeddings;
-            text.insert("tie_word_embeddings".to_owned(), tied.into());
-            text
-        }
-        None => model.config.clone(),
-    };
-    config.shift_remove("gguf_architecture");
-    config
-}
-
-/// The format that holds every stored number: the files' own when they have one for all.
-fn source_format(model: &Model) -> NumberFormat {
-    let weights = &model.weights;
-    let mut formats = weights.roles().filter_map(|role| {
-        let info = weights.store().info(&weights.binding(role)?.tensor)?;
-        Some(match info.dtype.name {
-            "BF16" => NumberFormat::Bf16,
-            "F16" => NumberFormat::F16,
-            _ => NumberFormat::F32,
-        })
-    });
-    let first = formats.next().unwrap_or(NumberFormat::F32);
-    if formats.all(|format| format == first) {
-        first
-    } else {
-        NumberFormat::F32
-    }
-}
-
-/// The tokenizer and what says how to use it.
-fn sidecars(model: &Model) -> Result<Vec<(String, Vec<u8>)>, Error> {
-    let artefacts = &model.artefacts;
-    let extras = artefacts.others.iter().filter(|file| {
-        let name = file.name.as_str();
-        name.ends_with("tokenizer_config.json") || name.ends_with("generation_config.json")
-    });
-    let mut files = Vec::new();
-    for file in artefacts.tokenizer.iter().chain(extras) {
-        let bytes = std::fs::read(&file.path).map_err(super::super::Error::io(&file.path))?;
-        let name = file.name.rsplit('/').next().unwrap_or(&file.name);
-        files.push((name.to_owned(), bytes));
-    }
-    if artefacts.tokenizer.is_none() && artefacts.format == Format::Gguf {
-        // A GGUF file has its tokenizer inside, and nothing that reads it is no obstacle.
-        let metadata = model.weights.store().metadata();
-        if let Ok(json) = Tokenizer::json_of_gguf(metadata, &model.label) {
-            files.push(("tokenizer.json".to_owned(), json.into_bytes()));
-        }
-    }
-    Ok(files)
 }

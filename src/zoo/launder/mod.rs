@@ -16,6 +16,7 @@ mod heads;
 mod matrix;
 mod merge;
 mod noise;
+mod original;
 mod place;
 mod prune;
 mod query_key;
@@ -23,6 +24,7 @@ mod rename;
 mod residual;
 mod round;
 mod shift_head;
+mod square;
 mod step;
 mod storage;
 mod units;
@@ -240,6 +242,8 @@ impl Partial {
     fn new(out: &Path) -> Result<Self, Error> {
         let name = out.file_name().unwrap_or_default().to_string_lossy();
         let folder = out.with_file_name(format!(".{name}.{}.partial", std::process::id()));
+        // What a killed process of the same number may have left.
+        let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).map_err(super::Error::io(&folder))?;
         Ok(Self(folder))
     }

@@ -6,11 +6,11 @@ use crate::model::spec::Norm;
 
 use super::draft::Draft;
 use super::fold;
-use super::matrix::Square;
 use super::matrix::shuffled;
 use super::matrix::sign;
 use super::place::Residual;
 use super::place::residual;
+use super::square::Square;
 use super::step::Kind;
 use super::step::Laundering;
 use super::step::Refusal;

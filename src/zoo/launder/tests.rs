@@ -313,6 +313,22 @@ fn a_chain_that_breaks_its_promise_is_not_written() {
 }
 
 #[test]
+fn a_checkpoint_in_memory_is_laundered_as_files_are() {
+    let place = tempfile::tempdir().expect("folder");
+    let model = fixtures::model("qwen2", 3, place.path());
+    let chain = "permute-heads,rotate-residual,noise=0.1";
+    try_launder(&model, chain, 2, place.path()).expect(chain);
+    let files = weights(&fixtures::open(&place.path().join("out")));
+    let mut checkpoint = super::super::checkpoint::tests::small();
+    checkpoint.config = fixtures::config("qwen2");
+    checkpoint.weights = weights(&model);
+    let mut draft = Draft::of_checkpoint(&checkpoint).expect("a draft");
+    draft.apply(&steps(chain), &options(2)).expect(chain);
+    assert_eq!(draft.config["tie_word_embeddings"], false);
+    assert!(changed(&files, &draft.weights().expect("weights")).is_empty());
+}
+
+#[test]
 fn words_that_are_no_launderings_name_those_that_are() {
     for (text, word) in [
         ("wash", "permute-units"),

@@ -4,7 +4,7 @@ use crate::model::Param;
 use crate::model::Part;
 
 use super::draft::Draft;
-use super::matrix::Square;
+use super::square::Square;
 use super::step::Kind;
 use super::step::Laundering;
 use super::step::Refusal;
