@@ -1,13 +1,11 @@
 //! The stages of a comparison: open, plan, record, assess, judge, report.
 
-use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::Context;
 use anyhow::Result;
 
 use crate::cli::Global;
-use crate::cli::exit;
 use crate::cli::progress::Bars;
 use crate::evidence;
 use crate::evidence::Assessment;
@@ -98,7 +96,7 @@ impl<'g> Bench<'g> {
     pub fn new(global: &'g Global, wanted: &[String], depth: Depth, seed: u64) -> Result<Self> {
         let data = source::data_root(global.data.as_deref())?;
         let suites = match depth {
-            Depth::Full => select_suites(&data, wanted)?,
+            Depth::Full => probe::select(&data, wanted)?,
             _ => Vec::new(),
         };
         let mut options = OpenOptions::from_env();
@@ -262,29 +260,4 @@ fn not_runnable(model: &Model) -> Option<String> {
         (Ok(spec), Ok(_)) if !spec.unsupported.is_empty() => Some(spec.unsupported.join("; ")),
         (Ok(_), Ok(_)) => None,
     }
-}
-
-/// The suites the user named (ids or paths), or all shipped ones.
-fn select_suites(data: &Path, wanted: &[String]) -> Result<Vec<Suite>> {
-    let shipped = probe::shipped(data)?;
-    if wanted.is_empty() {
-        return Ok(shipped);
-    }
-    wanted
-        .iter()
-        .map(|name| {
-            if let Some(suite) = shipped.iter().find(|suite| suite.id == *name) {
-                return Ok(suite.clone());
-            }
-            let path = PathBuf::from(name);
-            if path.exists() {
-                return Ok(probe::load(&path)?);
-            }
-            let known: Vec<&str> = shipped.iter().map(|suite| suite.id.as_str()).collect();
-            Err(exit::usage(format!(
-                "no suite `{name}`: shipped are {}; or give the path of a suite's YAML file",
-                known.join(", ")
-            )))
-        })
-        .collect()
 }
