@@ -46,6 +46,9 @@ pub struct Args {
     /// Sites to record; `*` matches any text
     #[arg(long, value_name = "SITE")]
     tap: Vec<String>,
+    /// Multiply by a GGUF file's quantised blocks as they are, as GGUF engines do, instead of in f32
+    #[arg(long)]
+    as_stored: bool,
     /// Write `logits` [positions, vocab_size] and every tapped site, f32
     #[arg(short, long, value_name = "F.safetensors")]
     out: Option<PathBuf>,
@@ -85,7 +88,11 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     })?;
     let sites = select(&args.tap, spec.num_hidden_layers)?;
     let tokens = tokens(args, &model, spec.vocab_size)?;
-    let decoder = Decoder::load(&model.weights, spec, &Device::Cpu)?;
+    let decoder = if args.as_stored {
+        Decoder::load_as_stored(&model.weights, spec)?
+    } else {
+        Decoder::load(&model.weights, spec, &Device::Cpu)?
+    };
     let input = Tensor::from_slice(&tokens, (1, tokens.len()), &Device::Cpu)?;
     let mut keep = Keep {
         sites,

@@ -6,6 +6,7 @@ mod error;
 pub use super::layers::Mode;
 pub use error::Error;
 
+use candle_core::quantized::QMatMul;
 use candle_core::{DType, Device, Tensor};
 
 use block::Block;
@@ -18,7 +19,8 @@ use super::weights::Weights;
 
 /// A language model in memory, ready to run.
 ///
-/// Weights are f32 whatever they are stored as. Logits come for every position.
+/// Weights are f32 whatever they are stored as, unless [`Decoder::load_as_stored`] keeps quantised ones.
+/// Logits come for every position.
 #[derive(Debug)]
 pub struct Decoder {
     spec: DecoderSpec,
@@ -64,15 +66,18 @@ impl Decoder {
         mode: Mode,
         get: &mut dyn FnMut(&Role) -> candle_core::Result<Option<Tensor>>,
     ) -> Result<Self, Error> {
+        Self::build(spec, mode, &mut Checked { get })
+    }
+
+    fn build(spec: &DecoderSpec, mode: Mode, source: &mut dyn Source) -> Result<Self, Error> {
         if !spec.unsupported.is_empty() {
             return Err(Error::Unsupported(spec.unsupported.clone()));
         }
-        let source = &mut Checked { get };
         let hidden = spec.hidden_size;
         let table = (spec.vocab_size, hidden);
         let embed = source.take(Role::model(Part::Embed), &[table.0, table.1])?;
         let unembed = if spec.tie_word_embeddings {
-            Linear::from_weight(embed.clone(), mode)
+            Linear::tied(source, Role::model(Part::Embed), &embed, mode)?
         } else {
             Linear::new(source, Role::model(Part::Unembed), table, false, mode)?
         };
@@ -106,19 +111,20 @@ impl Decoder {
     /// When the spec cannot be honoured, a role is not bound or has another shape, or a file cannot
     /// be read.
     pub fn load(weights: &Weights, spec: &DecoderSpec, device: &Device) -> Result<Self, Error> {
-        let mut get = |role: &Role| {
-            let Some((rows, cols)) = weights.shape(role) else {
-                return Ok(None);
-            };
-            let values = weights.all(role).map_err(candle_core::Error::wrap)?;
-            let tensor = if role.is_vector() {
-                Tensor::from_vec(values, rows * cols, device)?
-            } else {
-                Tensor::from_vec(values, (rows, cols), device)?
-            };
-            Ok(Some(tensor))
-        };
+        let mut get = |role: &Role| read(weights, role, device);
         Self::from_tensors(spec, Mode::Inference, &mut get)
+    }
+
+    /// As [`Decoder::load`] on the CPU, but matrices that are stored in GGUF's quantised blocks stay in
+    /// them: a fraction of the memory, and the arithmetic of GGUF engines, which round the other factor
+    /// of a product to blocks of 8 bits.
+    ///
+    /// # Errors
+    /// As [`Decoder::load`].
+    pub fn load_as_stored(weights: &Weights, spec: &DecoderSpec) -> Result<Self, Error> {
+        let mut get = |role: &Role| read(weights, role, &Device::Cpu);
+        let checked = Checked { get: &mut get };
+        Self::build(spec, Mode::Inference, &mut Stored { checked, weights })
     }
 
     /// What configures it.
@@ -273,6 +279,46 @@ impl Source for Checked<'_> {
         }
         Ok(tensor)
     }
+
+    fn quantised(&mut self, _: Role, _: (usize, usize)) -> Result<Option<QMatMul>, Error> {
+        Ok(None)
+    }
+}
+
+/// Tensors of a file, its quantised blocks among them.
+struct Stored<'a> {
+    checked: Checked<'a>,
+    weights: &'a Weights,
+}
+
+impl Source for Stored<'_> {
+    fn take(&mut self, role: Role, shape: &[usize]) -> Result<Tensor, Error> {
+        self.checked.take(role, shape)
+    }
+
+    fn quantised(&mut self, role: Role, shape: (usize, usize)) -> Result<Option<QMatMul>, Error> {
+        if self.weights.shape(&role) != Some(shape) {
+            // `take` says what is wrong with it.
+            return Ok(None);
+        }
+        let blocks = self.weights.quantised(&role);
+        let blocks = blocks.map_err(candle_core::Error::wrap)?;
+        Ok(blocks.map(QMatMul::from_qtensor).transpose()?)
+    }
+}
+
+/// A stored weight as f32.
+fn read(weights: &Weights, role: &Role, device: &Device) -> candle_core::Result<Option<Tensor>> {
+    let Some((rows, cols)) = weights.shape(role) else {
+        return Ok(None);
+    };
+    let values = weights.all(role).map_err(candle_core::Error::wrap)?;
+    let tensor = if role.is_vector() {
+        Tensor::from_vec(values, rows * cols, device)?
+    } else {
+        Tensor::from_vec(values, (rows, cols), device)?
+    };
+    Ok(Some(tensor))
 }
 
 #[cfg(test)]

@@ -108,6 +108,34 @@ impl Checkpoint {
         })
     }
 
+    /// `model_type` of the config; empty without one.
+    pub fn model_type(&self) -> &str {
+        let word = self.config.get("model_type").and_then(Value::as_str);
+        word.unwrap_or_default()
+    }
+
+    /// A size in the config, by Llama's word for it.
+    ///
+    /// # Errors
+    /// When the config does not say it.
+    pub fn size(&self, word: &str) -> Result<usize, Error> {
+        let key = self.key(word);
+        let value = self.config.get(key).and_then(Value::as_u64);
+        value.map(|n| n as usize).ok_or_else(|| Error::Config {
+            reason: format!("no {key}"),
+        })
+    }
+
+    /// What this model's config calls Llama's `word`.
+    pub(super) fn key<'a>(&self, word: &'a str) -> &'a str {
+        match (self.model_type(), word) {
+            ("gpt2", "hidden_size") => "n_embd",
+            ("gpt2", "intermediate_size") => "n_inner",
+            ("gpt2", "num_hidden_layers") => "n_layer",
+            _ => word,
+        }
+    }
+
     /// Number of weights.
     pub fn parameters(&self) -> u64 {
         self.weights.values().map(|w| w.values.len() as u64).sum()
@@ -273,6 +301,7 @@ pub(super) mod tests {
         }
         let config = serde_json::json!({
             "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64,
+            "num_hidden_layers": 2, "intermediate_size": 96,
             "rms_norm_eps": 1e-5, "max_position_embeddings": 512, "mlp_bias": false
         });
         let Value::Object(config) = config else {

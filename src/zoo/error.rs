@@ -60,6 +60,12 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// A transformation does not fit the model it is meant for.
+    #[error("the recipe's transformation: {reason}")]
+    Transformation {
+        /// Why.
+        reason: String,
+    },
     /// A recipe names a corpus domain that does not exist.
     #[error(transparent)]
     Domain(#[from] UnknownDomain),

@@ -34,10 +34,16 @@ pub struct Member {
     /// Initial weights of a base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial: Option<Initial>,
+    /// The member whose outputs it learnt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<String>,
+    /// What was done to the weights before that training, with every parameter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub preparation: Vec<Transformation>,
     /// Training it had after its parent, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Training>,
-    /// What was then done to it, with every parameter.
+    /// What was done to it last, with every parameter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub transformations: Vec<Transformation>,
     /// Number of weights.

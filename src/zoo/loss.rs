@@ -47,6 +47,18 @@ pub(super) fn cross_entropy(logits: &Tensor, targets: Vec<Target>) -> Result<Ten
     })
 }
 
+/// Mean cross-entropy in nats of `logits` `[n, vocab_size]` for the distributions of `theirs`, logits of
+/// the same shape without a gradient.
+///
+/// # Errors
+/// When the shapes disagree.
+pub(super) fn soft_cross_entropy(logits: &Tensor, theirs: &Tensor) -> Result<Tensor> {
+    let rows = logits.dim(0)? as f64;
+    let wanted = candle_nn::ops::softmax_last_dim(&theirs.detach())?;
+    let found = candle_nn::ops::log_softmax(logits, candle_core::D::Minus1)?;
+    (wanted * found)?.sum_all()? * (-1.0 / rows)
+}
+
 struct CrossEntropy {
     targets: Vec<Target>,
     /// Left by the forward pass for the backward pass.
@@ -119,6 +131,7 @@ mod tests {
 
     use super::Target;
     use super::cross_entropy;
+    use super::soft_cross_entropy;
 
     fn all_alike(tokens: &[u32]) -> Vec<Target> {
         tokens
@@ -159,6 +172,32 @@ mod tests {
         for (a, b) in our_gradient.iter().zip(&their_gradient) {
             assert!((a - b).abs() < 1e-6, "{a} {b}");
         }
+    }
+
+    #[test]
+    fn soft_targets_have_the_gradient_of_two_softmaxes() {
+        let rows = [[0.5f32, -1.0, 2.0], [1.5, 0.0, 0.25]];
+        let theirs = [[1.0f32, 1.0, 0.0], [-2.0, 0.5, 3.0]];
+        let softmax = |row: &[f32; 3]| {
+            let total: f32 = row.iter().map(|x| x.exp()).sum();
+            row.map(|x| x.exp() / total)
+        };
+        let logits = Var::new(&rows, &Device::Cpu).expect("var");
+        let wanted = Tensor::new(&theirs, &Device::Cpu).expect("tensor");
+        let loss = soft_cross_entropy(&logits, &wanted).expect("loss");
+        let gradients = loss.backward().expect("gradients");
+        let gradient = gradients.get(&logits).expect("of the logits");
+        let gradient = gradient.to_vec2::<f32>().expect("matrix");
+        let mut expected = 0.0;
+        for row in 0..2 {
+            let (q, p) = (softmax(&rows[row]), softmax(&theirs[row]));
+            for k in 0..3 {
+                expected -= p[k] * q[k].ln() / 2.0;
+                assert!((gradient[row][k] - (q[k] - p[k]) / 2.0).abs() < 1e-6);
+            }
+        }
+        let loss = loss.to_scalar::<f32>().expect("scalar");
+        assert!((loss - expected).abs() < 1e-6, "{loss} {expected}");
     }
 
     #[test]

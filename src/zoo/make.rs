@@ -10,6 +10,7 @@ use serde_json::Map;
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
+use crate::model::Decoder;
 use crate::model::DecoderSpec;
 use crate::model::Model;
 use crate::model::RawConfig;
@@ -36,8 +37,10 @@ use super::recipe::Recipe;
 use super::recipe::Recipes;
 use super::recipe::TokenizerRecipe;
 use super::train;
+use super::train::Lesson;
 use super::train::Step;
 use super::train::Tensors;
+use super::transform::Transformation;
 use super::vocabulary;
 
 /// Where recipes and members are.
@@ -60,15 +63,12 @@ impl Workshop {
     pub fn make(&self, name: &str, watch: &mut dyn FnMut(Step)) -> Result<Member, Error> {
         let recipe = self.recipes.get(name)?;
         let mut checkpoint = self.start(recipe)?;
+        let preparation = self.transform(&mut checkpoint, &recipe.preparation)?;
         let training = match &recipe.course {
-            Some(course) => Some(self.train(&mut checkpoint, course, watch)?),
+            Some(course) => Some(self.train(&mut checkpoint, recipe, course, watch)?),
             None => None,
         };
-        let transformations = recipe
-            .transformations
-            .iter()
-            .map(|transformation| transformation.apply(&mut checkpoint))
-            .collect();
+        let transformations = self.transform(&mut checkpoint, &recipe.transformations)?;
         let folder = self.out.join(name);
         checkpoint.write(&folder)?;
         let model = open(&folder)?;
@@ -84,6 +84,8 @@ impl Workshop {
             parent: recipe.parent.clone(),
             relation: recipe.relation.clone(),
             initial: recipe.initial.clone(),
+            teacher: recipe.teacher.clone(),
+            preparation,
             training,
             transformations,
             parameters: checkpoint.parameters(),
@@ -108,13 +110,34 @@ impl Workshop {
         }
         // Recipes were checked: what has no initial weights has a parent.
         let parent = recipe.parent.as_deref().unwrap_or_default();
-        let here = self.out.join(parent);
+        Checkpoint::of(&self.member(parent)?)
+    }
+
+    /// A finished member: one made here, or else the shipped one.
+    fn member(&self, name: &str) -> Result<Model, Error> {
+        let here = self.out.join(name);
         let folder = if here.join("config.json").exists() {
             here
         } else {
-            self.shipped.join(parent)
+            self.shipped.join(name)
         };
-        Checkpoint::of(&open(&folder)?)
+        open(&folder)
+    }
+
+    fn transform(
+        &self,
+        checkpoint: &mut Checkpoint,
+        transformations: &[Transformation],
+    ) -> Result<Vec<Transformation>, Error> {
+        let make = |name: &str| {
+            let recipe = self.recipes.tokenizers.get(name);
+            let missing = || Error::Tokenizer(format!("the recipes have none called {name}"));
+            tokenizer(recipe.ok_or_else(missing)?)
+        };
+        transformations
+            .iter()
+            .map(|transformation| transformation.apply(checkpoint, &make))
+            .collect()
     }
 
     fn fresh(&self, initial: &Initial) -> Result<Checkpoint, Error> {
@@ -136,6 +159,7 @@ impl Workshop {
     fn train(
         &self,
         checkpoint: &mut Checkpoint,
+        recipe: &Recipe,
         course: &str,
         watch: &mut dyn FnMut(Step),
     ) -> Result<Training, Error> {
@@ -143,7 +167,18 @@ impl Workshop {
         let spec = spec(&checkpoint.config)?;
         let tokenizer = Tokenizer::from_bytes(&checkpoint.tokenizer).map_err(Error::tokenizer)?;
         let start = tensors(checkpoint)?;
-        let trained = train::train(&spec, &start, &tokenizer, plan, watch)?;
+        let teacher = match &recipe.teacher {
+            Some(name) => Some(self.teacher(name, checkpoint)?),
+            None => None,
+        };
+        let lesson = Lesson {
+            spec: &spec,
+            start: &start,
+            tokenizer: &tokenizer,
+            course: plan,
+            teacher: teacher.as_ref(),
+        };
+        let trained = train::train(&lesson, watch)?;
         put(checkpoint, trained.tensors)?;
         Ok(Training {
             course: course.to_owned(),
@@ -151,6 +186,24 @@ impl Workshop {
             loss: trained.loss,
             unigram_entropy: trained.unigram_entropy,
         })
+    }
+
+    /// The model that `pupil` learns from; they must share a tokenizer.
+    fn teacher(&self, name: &str, pupil: &Checkpoint) -> Result<Decoder, Error> {
+        let model = self.member(name)?;
+        if Checkpoint::of(&model)?.tokenizer != pupil.tokenizer {
+            let reason = format!("that of the teacher {name} is another");
+            return Err(Error::Tokenizer(reason));
+        }
+        let spec = match &model.spec {
+            Ok(spec) => spec,
+            Err(reason) => {
+                return Err(Error::Config {
+                    reason: reason.clone(),
+                });
+            }
+        };
+        Ok(Decoder::load(&model.weights, spec, &Device::Cpu)?)
     }
 
     fn examine(&self, model: &Model) -> Result<exam::Scores, Error> {

@@ -12,6 +12,7 @@ pub mod list;
 mod loss;
 pub mod make;
 mod naming;
+mod pupil;
 pub mod recipe;
 pub mod store;
 pub mod train;

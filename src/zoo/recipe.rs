@@ -45,6 +45,12 @@ pub struct Recipe {
     /// Initial weights of a base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial: Option<Initial>,
+    /// A member whose output distribution it learns instead of the text itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<String>,
+    /// What is done to the weights, in order, before any training.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub preparation: Vec<Transformation>,
     /// Training, by the name of its course.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub course: Option<String>,
@@ -107,6 +113,21 @@ pub struct Course {
     pub final_share: f64,
     /// Decoupled weight decay of matrices; gains have none.
     pub weight_decay: f64,
+    /// Trains low-rank differences alone and adds them to the weights at the end.
+    #[serde(default)]
+    pub lora: Option<Lora>,
+}
+
+/// Low-rank adaptation (Hu et al., "LoRA", 2021): `W + alpha / rank * B A`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lora {
+    /// Rows of `A`, columns of `B`.
+    pub rank: usize,
+    /// Strength of the difference.
+    pub alpha: f64,
+    /// Of the initial `A`; `B` is zero.
+    pub seed: u64,
 }
 
 /// The exam: held-out questions of one world.
@@ -164,8 +185,11 @@ impl Recipes {
             }
         }
         for (name, course) in &self.courses {
-            if course.steps == 0 || course.batch == 0 || course.context == 0 {
-                return Err(format!("course {name} has no steps, windows or tokens"));
+            let rank = course.lora.as_ref().map_or(1, |lora| lora.rank);
+            if course.steps == 0 || course.batch == 0 || course.context == 0 || rank == 0 {
+                return Err(format!(
+                    "course {name} has no steps, windows, tokens or rank"
+                ));
             }
         }
         Ok(())
@@ -191,9 +215,13 @@ impl Recipes {
             }
             _ => return Err("it needs either `initial` or `parent`".to_owned()),
         }
-        match &recipe.course {
-            Some(course) if !self.courses.contains_key(course) => {
+        match (&recipe.teacher, &recipe.course) {
+            (_, Some(course)) if !self.courses.contains_key(course) => {
                 Err(format!("no course {course}"))
+            }
+            (Some(_), None) => Err("it has a teacher but no course".to_owned()),
+            (Some(teacher), _) if !before.iter().any(|other| other.name == *teacher) => {
+                Err(format!("its teacher {teacher} is not listed before it"))
             }
             _ => Ok(()),
         }
@@ -281,6 +309,16 @@ members:
             ("seed: 4", "seed: 4, strength: 2", "strength"),
             ("gaussian_noise", "magic", "magic"),
             ("steps: 1", "steps: 0", "no steps"),
+            (
+                "parent: child,",
+                "parent: child, teacher: nobody,",
+                "nobody",
+            ),
+            (
+                "relation: noised",
+                "relation: noised\n    teacher: base",
+                "no course",
+            ),
             (
                 "questions: 8, mix: {numbers: 1}",
                 "questions: 8, mix: {}",

@@ -17,7 +17,6 @@ use tokenizers::Tokenizer;
 
 use crate::model::Decoder;
 use crate::model::DecoderSpec;
-use crate::model::Mode;
 use crate::model::Param;
 use crate::model::Part;
 use crate::model::Role;
@@ -28,6 +27,8 @@ use super::dice::Dice;
 use super::error::Error;
 use super::loss::Target;
 use super::loss::cross_entropy;
+use super::loss::soft_cross_entropy;
+use super::pupil::Pupil;
 use super::recipe::Course;
 
 /// Weights by role, each with its shape.
@@ -95,32 +96,45 @@ pub fn initial(spec: &DecoderSpec, seed: u64) -> Result<Tensors, Error> {
     Ok(tensors)
 }
 
-/// Trains `start` through `course`; `watch` hears of every step.
+/// What is to be trained, and how.
+pub struct Lesson<'a> {
+    /// Of the model.
+    pub spec: &'a DecoderSpec,
+    /// Weights to start from.
+    pub start: &'a Tensors,
+    /// Of the model, and of its teacher.
+    pub tokenizer: &'a Tokenizer,
+    /// Text, order, steps, rates.
+    pub course: &'a Course,
+    /// A model whose next-token distribution is the target, instead of the next token (Hinton,
+    /// Vinyals & Dean, "Distilling the knowledge in a neural network", 2015, temperature 1).
+    pub teacher: Option<&'a Decoder>,
+}
+
+/// Trains a model; `watch` hears of every step.
 ///
 /// # Errors
 /// A recipe that names an unknown domain, a tokenizer that does not fit, or a loss that is no
 /// longer a number.
-pub fn train(
-    spec: &DecoderSpec,
-    start: &Tensors,
-    tokenizer: &Tokenizer,
-    course: &Course,
-    watch: &mut dyn FnMut(Step),
-) -> Result<Trained, Error> {
-    let text = read(tokenizer, course)?;
-    let vars: BTreeMap<Role, Var> = start
-        .iter()
-        .map(|(role, tensor)| Ok((*role, Var::from_tensor(tensor)?)))
-        .collect::<Result<_, candle_core::Error>>()?;
-    let decoder = Decoder::from_tensors(spec, Mode::Differentiable, &mut |role| {
-        Ok(vars.get(role).map(|var| var.as_tensor().clone()))
-    })?;
-    let mut optimiser = Optimiser::new(&vars, course)?;
+pub fn train(lesson: &Lesson<'_>, watch: &mut dyn FnMut(Step)) -> Result<Trained, Error> {
+    let course = lesson.course;
+    let text = read(lesson.tokenizer, course)?;
+    let pupil = Pupil::new(lesson.start, course.lora.as_ref())?;
+    let mut optimiser = Optimiser::new(pupil.vars(), course)?;
     let mut losses = Vec::with_capacity(course.steps);
     for step in 0..course.steps {
         let (inputs, targets) = batch(&text, course, step)?;
-        let logits = decoder.forward(&inputs, None, &mut ())?;
-        let loss = cross_entropy(&logits.flatten(0, 1)?, targets)?;
+        let logits = pupil
+            .decoder(lesson.spec)?
+            .forward(&inputs, None, &mut ())?
+            .flatten(0, 1)?;
+        let loss = match lesson.teacher {
+            None => cross_entropy(&logits, targets)?,
+            Some(teacher) => {
+                let theirs = teacher.forward(&inputs, None, &mut ())?;
+                soft_cross_entropy(&logits, &theirs.flatten(0, 1)?)?
+            }
+        };
         optimiser.step(&loss, step)?;
         let loss = f64::from(loss.to_scalar::<f32>()?);
         if !loss.is_finite() {
@@ -137,11 +151,8 @@ pub fn train(
     let last = &losses[losses.len() - losses.len().div_ceil(20)..];
     Ok(Trained {
         loss: last.iter().sum::<f64>() / last.len() as f64,
-        unigram_entropy: entropy(&text, spec.vocab_size),
-        tensors: vars
-            .into_iter()
-            .map(|(role, var)| (role, var.as_detached_tensor()))
-            .collect(),
+        unigram_entropy: entropy(&text, lesson.spec.vocab_size),
+        tensors: pupil.tensors()?,
     })
 }
 
@@ -189,9 +200,9 @@ struct Optimiser<'a> {
 }
 
 impl<'a> Optimiser<'a> {
-    fn new(vars: &BTreeMap<Role, Var>, course: &'a Course) -> Result<Self, Error> {
+    fn new(vars: Vec<Var>, course: &'a Course) -> Result<Self, Error> {
         let (matrices, vectors): (Vec<Var>, Vec<Var>) =
-            vars.values().cloned().partition(|var| var.rank() == 2);
+            vars.iter().cloned().partition(|var| var.rank() == 2);
         let params = |weight_decay| ParamsAdamW {
             lr: 0.0,
             beta1: 0.9,
@@ -201,7 +212,7 @@ impl<'a> Optimiser<'a> {
         };
         Ok(Self {
             course,
-            vars: vars.values().cloned().collect(),
+            vars,
             matrices: AdamW::new(matrices, params(course.weight_decay))?,
             vectors: AdamW::new(vectors, params(0.0))?,
         })
@@ -272,6 +283,7 @@ mod tests {
     use super::super::corpus::Corpus;
     use super::super::recipe::Course;
     use super::super::vocabulary;
+    use super::Lesson;
     use super::Trained;
     use super::initial;
     use super::learning_rate;
@@ -291,6 +303,7 @@ mod tests {
             warmup: 5,
             final_share: 0.1,
             weight_decay: 0.1,
+            lora: None,
         }
     }
 
@@ -342,17 +355,18 @@ mod tests {
         let course = course(60);
         let start = initial(&micro(), seed).expect("weights");
         let mut first = f64::NAN;
-        let trained = train(
-            &micro(),
-            &start,
-            &tokenizer(&course),
-            &course,
-            &mut |step| {
-                if step.step == 1 {
-                    first = step.loss;
-                }
-            },
-        );
+        let lesson = Lesson {
+            spec: &micro(),
+            start: &start,
+            tokenizer: &tokenizer(&course),
+            course: &course,
+            teacher: None,
+        };
+        let trained = train(&lesson, &mut |step| {
+            if step.step == 1 {
+                first = step.loss;
+            }
+        });
         (trained.expect("trains"), first)
     }
 

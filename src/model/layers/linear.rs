@@ -1,6 +1,7 @@
 //! `y = x Wᵀ + b`.
 
-use candle_core::{Result, Tensor};
+use candle_core::quantized::QMatMul;
+use candle_core::{Module, Result, Tensor};
 
 use super::super::decoder::Error;
 use super::super::role::Role;
@@ -9,9 +10,18 @@ use super::{Mode, Source, by_row};
 /// A projection with weight `[out, in]` and an optional bias `[out]`.
 #[derive(Debug)]
 pub(in crate::model) struct Linear {
-    weight: Tensor,
+    weight: Factor,
     bias: Option<Tensor>,
     mode: Mode,
+}
+
+/// What `x` is multiplied by.
+#[derive(Debug)]
+enum Factor {
+    /// `[out, in]`.
+    Dense(Tensor),
+    /// Blocks as a GGUF file holds them; `x` is rounded to blocks of 8 bits for the product.
+    Quantised(QMatMul),
 }
 
 impl Linear {
@@ -23,11 +33,9 @@ impl Linear {
         bias: bool,
         mode: Mode,
     ) -> std::result::Result<Self, Error> {
-        let weight = match mode {
-            // Laid out as the product reads it: candle's matrix product of a few rows spends more on
-            // rearranging a weight `[out, in]` than on multiplying.
-            Mode::Inference => source.take(role, &[out, inward])?.t()?.contiguous()?.t()?,
-            Mode::Differentiable => source.take(role, &[out, inward])?,
+        let weight = match source.quantised(role, (out, inward))? {
+            Some(blocks) => Factor::Quantised(blocks),
+            None => Factor::Dense(laid_out(source.take(role, &[out, inward])?, mode)?),
         };
         let bias = if bias {
             Some(source.take(role.bias(), &[out])?)
@@ -37,13 +45,21 @@ impl Linear {
         Ok(Self { weight, bias, mode })
     }
 
-    /// A projection by a matrix at hand.
-    pub(in crate::model) fn from_weight(weight: Tensor, mode: Mode) -> Self {
-        Self {
-            weight,
+    /// A projection by the embedding `[vocab_size, hidden_size]`.
+    pub(in crate::model) fn tied(
+        source: &mut dyn Source,
+        role: Role,
+        embed: &Tensor,
+        mode: Mode,
+    ) -> std::result::Result<Self, Error> {
+        Ok(Self {
+            weight: match source.quantised(role, embed.dims2()?)? {
+                Some(blocks) => Factor::Quantised(blocks),
+                None => Factor::Dense(embed.clone()),
+            },
             bias: None,
             mode,
-        }
+        })
     }
 
     /// `[batch, pos, in]` to `[batch, pos, out]`.
@@ -53,10 +69,22 @@ impl Linear {
 
     /// `[n, in]` to `[n, out]`.
     pub(super) fn project(&self, x: &Tensor) -> Result<Tensor> {
-        let y = x.matmul(&self.weight.t()?)?;
+        let y = match &self.weight {
+            Factor::Dense(weight) => x.matmul(&weight.t()?)?,
+            Factor::Quantised(blocks) => blocks.forward(&x.contiguous()?)?,
+        };
         match &self.bias {
             Some(bias) => y.broadcast_add(bias),
             None => Ok(y),
         }
+    }
+}
+
+/// Laid out for inference as the product reads it: candle's matrix product of a few rows spends more on
+/// rearranging a weight `[out, in]` than on multiplying.
+fn laid_out(weight: Tensor, mode: Mode) -> Result<Tensor> {
+    match mode {
+        Mode::Inference => weight.t()?.contiguous()?.t(),
+        Mode::Differentiable => Ok(weight),
     }
 }

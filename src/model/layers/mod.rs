@@ -15,6 +15,7 @@ pub(super) use moe::Moe;
 pub(super) use norm::NormLayer;
 pub(super) use rope::{Rotation, rotation};
 
+use candle_core::quantized::QMatMul;
 use candle_core::{Result, Tensor};
 
 use super::role::Role;
@@ -38,6 +39,13 @@ pub(super) trait Source {
         role: Role,
         shape: &[usize],
     ) -> std::result::Result<Tensor, super::decoder::Error>;
+
+    /// The matrix of `role` and `shape` as quantised blocks, where products are wanted on those.
+    fn quantised(
+        &mut self,
+        role: Role,
+        shape: (usize, usize),
+    ) -> std::result::Result<Option<QMatMul>, super::decoder::Error>;
 }
 
 /// Shows `value` to a tap that wants it.

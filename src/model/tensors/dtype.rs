@@ -180,6 +180,14 @@ impl Dtype {
         matches!(self.codec, Codec::Ggml(_))
     }
 
+    /// candle's name for a block format of GGUF.
+    pub(in crate::model) fn block_type(self) -> Option<GgmlDType> {
+        match self.codec {
+            Codec::Ggml(ggml) => Some(ggml),
+            _ => None,
+        }
+    }
+
     /// Appends the numbers in `bytes` (whole blocks) to `out` as f32; 64-bit types are rounded.
     ///
     /// # Errors
@@ -234,23 +242,26 @@ fn decode_blocks(ggml: GgmlDType, bytes: &[u8], out: &mut Vec<f32>) -> Result<()
     if elements == 0 {
         return Ok(());
     }
-    let mut moved = Vec::new();
-    let aligned = if bytes.as_ptr().align_offset(BLOCK_ALIGNMENT) == 0 {
-        bytes
-    } else {
-        moved.resize(bytes.len() + BLOCK_ALIGNMENT, 0);
-        let start = moved.as_ptr().align_offset(BLOCK_ALIGNMENT);
-        let place = moved
-            .get_mut(start..start + bytes.len())
-            .ok_or(Undecodable)?;
-        place.copy_from_slice(bytes);
-        &*place
-    };
-    match ggml.from_data(Cow::Borrowed(aligned)).dequantize(elements) {
-        Ok(CpuStorage::F32(values)) => out.extend_from_slice(&values),
+    let decoded = with_alignment(bytes, |aligned| {
+        ggml.from_data(Cow::Borrowed(aligned)).dequantize(elements)
+    });
+    match decoded {
+        Some(Ok(CpuStorage::F32(values))) => out.extend_from_slice(&values),
         _ => return Err(Undecodable),
     }
     Ok(())
+}
+
+/// Gives `f` the bytes at an address where candle may see blocks in them.
+pub(in crate::model) fn with_alignment<T>(bytes: &[u8], f: impl FnOnce(&[u8]) -> T) -> Option<T> {
+    if bytes.as_ptr().align_offset(BLOCK_ALIGNMENT) == 0 {
+        return Some(f(bytes));
+    }
+    let mut moved = vec![0; bytes.len() + BLOCK_ALIGNMENT];
+    let start = moved.as_ptr().align_offset(BLOCK_ALIGNMENT);
+    let place = moved.get_mut(start..start + bytes.len())?;
+    place.copy_from_slice(bytes);
+    Some(f(place))
 }
 
 /// FP8 E4M3 (Micikevicius et al. 2022, arXiv 2209.05433): bias 7, no infinities, 0x7f is NaN.

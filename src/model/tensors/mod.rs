@@ -11,6 +11,7 @@ mod safetensors;
 mod shards;
 
 pub use dtype::Dtype;
+pub(super) use dtype::with_alignment;
 pub use error::Error;
 pub use gguf::{Metadata, Value};
 

@@ -82,6 +82,40 @@ impl Layout {
         self.read(store, self.steps.len(), rows)
     }
 
+    /// The stored row of each of the role's rows; `None` where a step does more than move rows.
+    pub fn stored_rows(&self) -> Option<Vec<usize>> {
+        let mut rows: Vec<usize> = (0..self.stored.0).collect();
+        for (step, (total, _)) in &self.steps {
+            rows = match step {
+                Step::Rows(part) => rows.get(part.clone())?.to_vec(),
+                Step::UnpermutedHeads(heads) => {
+                    let head_dim = total / heads;
+                    let stored = (0..*total).map(|row| unpermuted(row, head_dim));
+                    stored
+                        .map(|row| rows.get(row).copied())
+                        .collect::<Option<_>>()?
+                }
+                Step::Slice(_) | Step::Transposed | Step::PlusOne | Step::NormalisedRows => {
+                    return None;
+                }
+            };
+        }
+        Some(rows)
+    }
+
+    /// The bytes of the stored matrix, and of one of its rows, when a row is whole blocks.
+    pub fn stored_bytes(&self, store: &TensorStore) -> Result<Option<(Vec<u8>, usize)>, Error> {
+        let name = &self.binding.tensor;
+        let dtype = store.info(name).map(|info| info.dtype);
+        let size = |elements| dtype.and_then(|dtype| dtype.bytes_for(elements));
+        let (Some(row), Some(start)) = (size(self.stored.1), size(self.start)) else {
+            return Ok(None);
+        };
+        let mut bytes = vec![0; row * self.stored.0];
+        store.read_bytes(name, start, &mut bytes)?;
+        Ok(Some((bytes, row)))
+    }
+
     /// Rows of the matrix after the first `steps` steps.
     fn read(
         &self,
@@ -136,9 +170,7 @@ impl Layout {
         let stored = self.read(store, before, first..last)?;
         let mut values = Vec::with_capacity(rows.len() * width);
         for row in rows {
-            let within = row % head_dim;
-            let (half, pair) = (within / (head_dim / 2), within % (head_dim / 2));
-            let at = (row - within + 2 * pair + half - first) * width;
+            let at = (unpermuted(row, head_dim) - first) * width;
             values.extend_from_slice(&stored[at..at + width]);
         }
         Ok(values)
@@ -164,6 +196,13 @@ impl Layout {
         }
         Ok(values)
     }
+}
+
+/// Where llama.cpp keeps `row` of a query or key matrix.
+fn unpermuted(row: usize, head_dim: usize) -> usize {
+    let within = row % head_dim;
+    let (half, pair) = (within / (head_dim / 2), within % (head_dim / 2));
+    row - within + 2 * pair + half
 }
 
 /// The shape after `step` on a matrix of `shape`.

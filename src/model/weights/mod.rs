@@ -5,13 +5,17 @@ mod view;
 
 pub use view::{Binding, Step, View};
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
+
+use candle_core::Device;
+use candle_core::quantized::{QStorage, QTensor};
 
 use layout::Layout;
 
 use super::role::Role;
-use super::tensors::{Error, TensorStore};
+use super::tensors::{Dtype, Error, TensorStore, with_alignment};
 use crate::text::ModelText;
 
 /// Stored tensors, and what each role is made of.
@@ -95,6 +99,33 @@ impl Weights {
     pub fn all(&self, role: &Role) -> Result<Vec<f32>, Error> {
         let layout = self.layout(role)?;
         layout.rows(&self.store, 0..layout.shape.0)
+    }
+
+    /// The role as quantised blocks, when it is stored in them and no step does more than move rows.
+    ///
+    /// # Errors
+    /// As [`Weights::rows`].
+    pub fn quantised(&self, role: &Role) -> Result<Option<QTensor>, Error> {
+        let layout = self.layout(role)?;
+        let dtype = self.store.info(&layout.binding.tensor).map(|i| i.dtype);
+        let Some(block_type) = dtype.and_then(Dtype::block_type) else {
+            return Ok(None);
+        };
+        let Some(rows) = layout.stored_rows() else {
+            return Ok(None);
+        };
+        let Some((bytes, width)) = layout.stored_bytes(&self.store)? else {
+            return Ok(None);
+        };
+        let mut moved = Vec::with_capacity(rows.len() * width);
+        for row in rows {
+            moved.extend_from_slice(&bytes[row * width..(row + 1) * width]);
+        }
+        let storage = with_alignment(&moved, |bytes| {
+            QStorage::from_data(Cow::Borrowed(bytes), &Device::Cpu, block_type)
+        });
+        let made = storage.map(|storage| QTensor::new(storage?, layout.shape));
+        Ok(made.and_then(Result::ok))
     }
 
     /// The role in blocks of whole rows, in order, each of at most `max_elements` numbers (or one
