@@ -11,7 +11,7 @@ use candle_core::{DType, Device, Tensor};
 
 use block::Block;
 
-use super::layers::{LayerCache, Linear, NormLayer, Rotation, Source, rotation, see};
+use super::layers::{LayerCache, Linear, NormLayer, Pairs, Rotation, Source, rotation, see};
 use super::role::{Part, Role};
 use super::site::{Site, Tap};
 use super::spec::{DecoderSpec, Position, RopeSpec};
@@ -32,6 +32,7 @@ pub struct Decoder {
     unembed: Linear,
     /// The distinct rotary embeddings, which blocks name by index.
     ropes: Vec<RopeSpec>,
+    pairs: Pairs,
 }
 
 /// Keys and values of the positions seen so far, for generation. A forward pass that fails leaves it
@@ -101,6 +102,7 @@ impl Decoder {
             final_norm: NormLayer::new(source, Role::model(Part::FinalNorm), hidden, kind, mode)?,
             unembed,
             ropes,
+            pairs: Pairs::Halves,
             spec: spec.clone(),
         })
     }
@@ -119,12 +121,26 @@ impl Decoder {
     /// them: a fraction of the memory, and the arithmetic of GGUF engines, which round the other factor
     /// of a product to blocks of 8 bits.
     ///
+    /// That rounding turns differences of the last bit into differences of a percent in the logits, so
+    /// sums are formed in the order of those engines too: where a file has the rows of queries and keys
+    /// in llama.cpp's order, they keep it, and the sites of queries and keys show it.
+    ///
     /// # Errors
     /// As [`Decoder::load`].
     pub fn load_as_stored(weights: &Weights, spec: &DecoderSpec) -> Result<Self, Error> {
+        let pairs = if weights.rotates_neighbours() {
+            Pairs::Neighbours
+        } else {
+            Pairs::Halves
+        };
         let mut get = |role: &Role| read(weights, role, &Device::Cpu);
-        let checked = Checked { get: &mut get };
-        Self::build(spec, Mode::Inference, &mut Stored { checked, weights })
+        let source = &mut Stored {
+            checked: Checked { get: &mut get },
+            weights,
+            pairs,
+        };
+        let decoder = Self::build(spec, Mode::Inference, source)?;
+        Ok(Self { pairs, ..decoder })
     }
 
     /// What configures it.
@@ -232,7 +248,8 @@ impl Decoder {
 
     fn rotations(&self, start: usize, count: usize) -> Result<Vec<Rotation>, Error> {
         let place = (self.embed.dtype(), self.embed.device());
-        let of = |rope| rotation(rope, self.spec.head_dim, (start, count), place, self.mode);
+        let how = (self.pairs, self.mode);
+        let of = |rope| rotation(rope, self.spec.head_dim, (start, count), place, how);
         Ok(self.ropes.iter().map(of).collect::<Result<_, _>>()?)
     }
 
@@ -289,6 +306,7 @@ impl Source for Checked<'_> {
 struct Stored<'a> {
     checked: Checked<'a>,
     weights: &'a Weights,
+    pairs: Pairs,
 }
 
 impl Source for Stored<'_> {
@@ -301,7 +319,8 @@ impl Source for Stored<'_> {
             // `take` says what is wrong with it.
             return Ok(None);
         }
-        let blocks = self.weights.quantised(&role);
+        let as_stored = self.pairs == Pairs::Neighbours;
+        let blocks = self.weights.quantised(&role, as_stored);
         let blocks = blocks.map_err(candle_core::Error::wrap)?;
         Ok(blocks.map(QMatMul::from_qtensor).transpose()?)
     }

@@ -13,7 +13,7 @@ pub(super) use linear::Linear;
 pub(super) use mlp::{Mlp, MlpShape};
 pub(super) use moe::Moe;
 pub(super) use norm::NormLayer;
-pub(super) use rope::{Rotation, rotation};
+pub(super) use rope::{Pairs, Rotation, rotation};
 
 use candle_core::quantized::QMatMul;
 use candle_core::{Result, Tensor};

@@ -1,16 +1,25 @@
-//! Rotary position embedding (Su et al., "RoFormer", 2021), in the layout of Hugging Face: the first
-//! half of a head rotates with the second half.
+//! Rotary position embedding (Su et al., "RoFormer", 2021).
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
 use super::super::spec::{RopeScaling, RopeSpec};
 use super::Mode;
 
+/// Which two dimensions of a head rotate together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::model) enum Pairs {
+    /// One of the first half with one of the second half: the layout of Hugging Face.
+    Halves,
+    /// One with the next: the layout of llama.cpp. Without a gradient.
+    Neighbours,
+}
+
 /// Cosines and sines for a run of positions, each `[pos, head_dim / 2]`.
 #[derive(Debug, Clone)]
 pub(in crate::model) struct Rotation {
     cos: Tensor,
     sin: Tensor,
+    pairs: Pairs,
     mode: Mode,
 }
 
@@ -23,7 +32,7 @@ pub(in crate::model) fn rotation(
     head_dim: usize,
     (start, count): (usize, usize),
     (dtype, device): (DType, &Device),
-    mode: Mode,
+    (pairs, mode): (Pairs, Mode),
 ) -> Result<Rotation> {
     let frequencies = inverse_frequencies(rope, head_dim);
     let angles: Vec<f32> = (start..start + count)
@@ -36,6 +45,7 @@ pub(in crate::model) fn rotation(
     Ok(Rotation {
         cos: table(f64::cos)?,
         sin: table(f64::sin)?,
+        pairs,
         mode,
     })
 }
@@ -43,6 +53,9 @@ pub(in crate::model) fn rotation(
 impl Rotation {
     /// Rotates `[batch, heads, pos, head_dim]`.
     pub(super) fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        if self.pairs == Pairs::Neighbours {
+            return candle_nn::rotary_emb::rope_i(&x.contiguous()?, &self.cos, &self.sin);
+        }
         if self.mode == Mode::Inference {
             return candle_nn::rotary_emb::rope(&x.contiguous()?, &self.cos, &self.sin);
         }

@@ -82,12 +82,14 @@ impl Layout {
         self.read(store, self.steps.len(), rows)
     }
 
-    /// The stored row of each of the role's rows; `None` where a step does more than move rows.
-    pub fn stored_rows(&self) -> Option<Vec<usize>> {
+    /// The stored row of each of the role's rows; `None` where a step does more than move rows. Heads
+    /// that llama.cpp permuted are left so if `permuted`.
+    pub fn stored_rows(&self, permuted: bool) -> Option<Vec<usize>> {
         let mut rows: Vec<usize> = (0..self.stored.0).collect();
         for (step, (total, _)) in &self.steps {
             rows = match step {
                 Step::Rows(part) => rows.get(part.clone())?.to_vec(),
+                Step::UnpermutedHeads(_) if permuted => rows,
                 Step::UnpermutedHeads(heads) => {
                     let head_dim = total / heads;
                     let stored = (0..*total).map(|row| unpermuted(row, head_dim));

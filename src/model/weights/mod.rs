@@ -14,7 +14,7 @@ use candle_core::quantized::{QStorage, QTensor};
 
 use layout::Layout;
 
-use super::role::Role;
+use super::role::{Part, Role};
 use super::tensors::{Dtype, Error, TensorStore, with_alignment};
 use crate::text::ModelText;
 
@@ -101,17 +101,40 @@ impl Weights {
         layout.rows(&self.store, 0..layout.shape.0)
     }
 
+    /// Whether all queries and keys are quantised matrices in llama.cpp's order of rows, in which a
+    /// dimension rotates with the next one, and nothing else (a bias, a norm) is in another order.
+    pub fn rotates_neighbours(&self) -> bool {
+        let mut found = false;
+        for (role, layout) in &self.roles {
+            match role.part {
+                Part::QueryNorm | Part::KeyNorm => return false,
+                Part::Query | Part::Key => {
+                    let info = self.store.info(&layout.binding.tensor);
+                    let quantised = info.is_some_and(|info| info.dtype.is_quantised());
+                    let steps = layout.binding.view.steps();
+                    if !quantised || !matches!(steps, [Step::UnpermutedHeads(_)]) {
+                        return false;
+                    }
+                    found = true;
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
     /// The role as quantised blocks, when it is stored in them and no step does more than move rows.
+    /// Heads that llama.cpp permuted are left so if `permuted`.
     ///
     /// # Errors
     /// As [`Weights::rows`].
-    pub fn quantised(&self, role: &Role) -> Result<Option<QTensor>, Error> {
+    pub fn quantised(&self, role: &Role, permuted: bool) -> Result<Option<QTensor>, Error> {
         let layout = self.layout(role)?;
         let dtype = self.store.info(&layout.binding.tensor).map(|i| i.dtype);
         let Some(block_type) = dtype.and_then(Dtype::block_type) else {
             return Ok(None);
         };
-        let Some(rows) = layout.stored_rows() else {
+        let Some(rows) = layout.stored_rows(permuted) else {
             return Ok(None);
         };
         let Some((bytes, width)) = layout.stored_bytes(&self.store)? else {
