@@ -1,24 +1,26 @@
 //! A member in memory, and the folder it becomes.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::collections::HashMap;
 use std::path::Path;
 
-use half::bf16;
-use safetensors::Dtype;
-use safetensors::View;
 use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Map;
 use serde_json::Value;
-use serde_json::json;
 
+use crate::model;
+use crate::model::DecoderSpec;
+use crate::model::Family;
 use crate::model::Model;
+use crate::model::RawConfig;
 use crate::model::Role;
+use crate::model::arch;
+use crate::source::Format;
 
 use super::error::Error;
-use super::naming::Naming;
+use super::store;
+use super::store::Files;
+use super::store::NumberFormat;
 
 /// Weights by role with the files that go with them.
 #[derive(Debug, Clone)]
@@ -29,8 +31,6 @@ pub struct Checkpoint {
     pub tokenizer: Vec<u8>,
     /// Values in f32.
     pub weights: BTreeMap<Role, Matrix>,
-    /// What the tensors are called.
-    pub naming: Naming,
     /// How they are stored.
     pub storage: Storage,
 }
@@ -49,25 +49,15 @@ pub struct Matrix {
 #[serde(deny_unknown_fields)]
 pub struct Storage {
     /// Of every tensor.
-    pub dtype: StoredType,
+    pub dtype: NumberFormat,
     /// Files; more than one has an index.
     pub shards: usize,
-}
-
-/// Number formats that members are stored in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StoredType {
-    /// Brain float.
-    Bf16,
-    /// Single precision.
-    F32,
 }
 
 impl Default for Storage {
     fn default() -> Self {
         Self {
-            dtype: StoredType::Bf16,
+            dtype: NumberFormat::Bf16,
             shards: 1,
         }
     }
@@ -93,17 +83,13 @@ impl Checkpoint {
             } else {
                 vec![rows, cols]
             };
-            let values = model.weights.all(role).map_err(crate::model::Error::from)?;
+            let values = model.weights.all(role).map_err(model::Error::from)?;
             weights.insert(*role, Matrix { shape, values });
         }
         Ok(Self {
             config: model.config.clone(),
             tokenizer,
             weights,
-            naming: match model.family {
-                Some("yi") => Naming::Yi,
-                _ => Naming::Llama,
-            },
             storage: Storage::default(),
         })
     }
@@ -141,128 +127,51 @@ impl Checkpoint {
         self.weights.values().map(|w| w.values.len() as u64).sum()
     }
 
-    /// Writes the folder: `config.json`, `tokenizer.json` and the weights.
+    /// How its family reads its config.
     ///
     /// # Errors
-    /// What the file system answers.
+    /// [`Error::Config`] for one that no family reads.
+    pub(super) fn described(&self) -> Result<(&'static Family, DecoderSpec), Error> {
+        let config = RawConfig::new(self.config.clone());
+        let family = arch::family(&config).ok_or_else(|| Error::Config {
+            reason: format!("no family reads model_type {}", config.model_type()),
+        })?;
+        let spec = (family.spec)(&config).map_err(|error| Error::Config {
+            reason: error.to_string(),
+        })?;
+        Ok((family, spec))
+    }
+
+    /// Writes the folder: `config.json`, `tokenizer.json` and the weights as its family stores them.
+    ///
+    /// # Errors
+    /// A config that no family reads, weights that do not fit it, what the file system answers.
     pub fn write(&self, folder: &Path) -> Result<(), Error> {
+        let (family, spec) = self.described()?;
+        let names = arch::names_of(family, &spec, Format::Safetensors);
+        let names = names.map_err(model::Error::from)?;
+        let tensors = store::plan(&spec.roles(), &names)?;
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         let put = |name: &str, bytes: &[u8]| {
             let path = folder.join(name);
             std::fs::write(&path, bytes).map_err(Error::io(&path))
         };
-        put("config.json", &pretty(&Value::Object(self.config.clone())))?;
+        let config = Value::Object(self.config.clone());
+        put("config.json", format!("{config:#}\n").as_bytes())?;
         put("tokenizer.json", &self.tokenizer)?;
-        let named: BTreeMap<String, &Matrix> = self
-            .weights
-            .iter()
-            .map(|(role, weight)| (self.naming.name(role), weight))
-            .collect();
-        let shards = shards(&named, self.storage.shards);
-        let count = shards.len();
-        let mut index = Map::new();
-        for (place, names) in shards.iter().enumerate() {
-            let file = match count {
-                1 => "model.safetensors".to_owned(),
-                _ => format!("model-{:05}-of-{count:05}.safetensors", place + 1),
-            };
-            let tensors: Vec<(&str, Stored)> = names
-                .iter()
-                .map(|&name| (name, Stored::new(named[name], self.storage.dtype)))
-                .collect();
-            let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-            let path = folder.join(&file);
-            let bytes = safetensors::serialize(tensors, Some(metadata))
-                .map_err(|e| Error::io(&path)(std::io::Error::other(e)))?;
-            put(&file, &bytes)?;
-            for &name in names {
-                index.insert(name.to_owned(), Value::String(file.clone()));
-            }
-        }
-        if count > 1 {
-            let width = self.storage.dtype.dtype().bitsize() as u64 / 8;
-            let total = self.parameters() * width;
-            let index = json!({"metadata": {"total_size": total}, "weight_map": index});
-            put("model.safetensors.index.json", &pretty(&index))?;
-        }
-        Ok(())
-    }
-}
-
-fn pretty(value: &Value) -> Vec<u8> {
-    format!("{value:#}\n").into_bytes()
-}
-
-/// Names in order, cut into `count` runs of about the same size.
-fn shards<'a>(named: &'a BTreeMap<String, &Matrix>, count: usize) -> Vec<Vec<&'a str>> {
-    let total: usize = named.values().map(|weight| weight.values.len()).sum();
-    let count = count.clamp(1, named.len().max(1));
-    let mut shards = vec![Vec::new(); count];
-    let mut before = 0;
-    for (name, weight) in named {
-        let shard = (before * count / total.max(1)).min(count - 1);
-        shards[shard].push(name.as_str());
-        before += weight.values.len();
-    }
-    shards.retain(|names| !names.is_empty());
-    shards
-}
-
-impl StoredType {
-    /// What `config.json` calls it.
-    pub(super) fn torch_name(self) -> &'static str {
-        match self {
-            Self::Bf16 => "bfloat16",
-            Self::F32 => "float32",
-        }
+        let files = Files {
+            format: self.storage.dtype,
+            shards: self.storage.shards,
+        };
+        files.write(folder, &tensors, &mut |role| self.values(role))
     }
 
-    fn dtype(self) -> Dtype {
-        match self {
-            Self::Bf16 => Dtype::BF16,
-            Self::F32 => Dtype::F32,
-        }
-    }
-}
-
-/// A weight as bytes.
-struct Stored {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
-}
-
-impl Stored {
-    fn new(weight: &Matrix, dtype: StoredType) -> Self {
-        let values = weight.values.iter();
-        Self {
-            dtype: dtype.dtype(),
-            shape: weight.shape.clone(),
-            bytes: match dtype {
-                StoredType::Bf16 => values
-                    .flat_map(|&value| bf16::from_f32(value).to_le_bytes())
-                    .collect(),
-                StoredType::F32 => values.flat_map(|value| value.to_le_bytes()).collect(),
-            },
-        }
-    }
-}
-
-impl View for Stored {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
-    }
-
-    fn data_len(&self) -> usize {
-        self.bytes.len()
+    fn values(&self, role: &Role) -> Result<Vec<f32>, Error> {
+        let weight = self.weights.get(role).ok_or_else(|| Error::Unstorable {
+            what: role.to_string(),
+            reason: "the config asks for it and it is not there".to_owned(),
+        })?;
+        Ok(weight.values.clone())
     }
 }
 
@@ -275,45 +184,40 @@ pub(super) mod tests {
     use serde_json::Value;
 
     use super::super::dice::Dice;
-    use super::super::naming::Naming;
     use super::Checkpoint;
     use super::Matrix;
+    use super::NumberFormat;
     use super::Storage;
-    use super::StoredType;
-    use crate::model::Part;
-    use crate::model::Role;
 
-    /// Two blocks of a few tensors with normal values.
+    /// A llama of two blocks with normal values.
     pub(in crate::zoo) fn small() -> Checkpoint {
-        let mut dice = Dice::new(1);
-        let mut weights = BTreeMap::new();
-        for layer in 0..2 {
-            for (part, shape) in [
-                (Part::AttentionNorm, vec![64]),
-                (Part::MlpNorm, vec![64]),
-                (Part::Up, vec![96, 64]),
-                (Part::Down, vec![64, 96]),
-            ] {
-                let count = shape.iter().product();
-                let values = (0..count).map(|_| dice.normal() as f32).collect();
-                weights.insert(Role::layer(layer, part), Matrix { shape, values });
-            }
-        }
         let config = serde_json::json!({
-            "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64,
-            "num_hidden_layers": 2, "intermediate_size": 96,
-            "rms_norm_eps": 1e-5, "max_position_embeddings": 512, "mlp_bias": false
+            "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 40,
+            "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+            "num_attention_heads": 4, "num_key_value_heads": 2, "rms_norm_eps": 1e-5,
+            "max_position_embeddings": 512, "mlp_bias": false, "tie_word_embeddings": true
         });
         let Value::Object(config) = config else {
             unreachable!("an object")
         };
-        Checkpoint {
+        let mut checkpoint = Checkpoint {
             config,
             tokenizer: b"{}".to_vec(),
-            weights,
-            naming: Naming::Llama,
+            weights: BTreeMap::new(),
             storage: Storage::default(),
+        };
+        let (_, spec) = checkpoint.described().expect("a llama");
+        let mut dice = Dice::new(1);
+        for (role, (rows, columns)) in spec.roles() {
+            let shape = if role.is_vector() {
+                vec![rows]
+            } else {
+                vec![rows, columns]
+            };
+            let values = (0..rows * columns).map(|_| dice.normal() as f32).collect();
+            checkpoint.weights.insert(role, Matrix { shape, values });
         }
+        checkpoint
     }
 
     #[test]
@@ -321,7 +225,7 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let mut checkpoint = small();
         checkpoint.storage = Storage {
-            dtype: StoredType::F32,
+            dtype: NumberFormat::F32,
             shards: 2,
         };
         checkpoint.write(folder.path()).expect("writes");

@@ -6,15 +6,10 @@ use std::path::PathBuf;
 
 use candle_core::Device;
 use candle_core::Tensor;
-use serde_json::Map;
-use serde_json::Value;
 use tokenizers::Tokenizer;
 
 use crate::model::Decoder;
-use crate::model::DecoderSpec;
 use crate::model::Model;
-use crate::model::RawConfig;
-use crate::model::arch;
 use crate::record::LocalRunner;
 use crate::source;
 use crate::source::Locator;
@@ -31,7 +26,6 @@ use super::exam::Score;
 use super::list;
 use super::list::Member;
 use super::list::Training;
-use super::naming::Naming;
 use super::recipe::Initial;
 use super::recipe::Recipe;
 use super::recipe::Recipes;
@@ -142,16 +136,15 @@ impl Workshop {
 
     fn fresh(&self, initial: &Initial) -> Result<Checkpoint, Error> {
         let config = &self.recipes.architectures[&initial.architecture];
-        let spec = spec(config)?;
         let tokenizer = tokenizer(&self.recipes.tokenizers[&initial.tokenizer])?;
         let json = tokenizer.to_string(false).map_err(Error::tokenizer)?;
         let mut checkpoint = Checkpoint {
             config: config.clone(),
             tokenizer: json.into_bytes(),
             weights: BTreeMap::new(),
-            naming: Naming::Llama,
             storage: Storage::default(),
         };
+        let (_, spec) = checkpoint.described()?;
         put(&mut checkpoint, train::initial(&spec, initial.seed)?)?;
         Ok(checkpoint)
     }
@@ -164,7 +157,7 @@ impl Workshop {
         watch: &mut dyn FnMut(Step),
     ) -> Result<Training, Error> {
         let plan = &self.recipes.courses[course];
-        let spec = spec(&checkpoint.config)?;
+        let (_, spec) = checkpoint.described()?;
         let tokenizer = Tokenizer::from_bytes(&checkpoint.tokenizer).map_err(Error::tokenizer)?;
         let start = tensors(checkpoint)?;
         let teacher = match &recipe.teacher {
@@ -233,17 +226,6 @@ fn open(folder: &Path) -> Result<Model, Error> {
     };
     let artefacts = source::open(&reference, &OpenOptions::default())?;
     Ok(Model::open(artefacts, "member")?)
-}
-
-/// How a config's family reads it.
-fn spec(config: &Map<String, Value>) -> Result<DecoderSpec, Error> {
-    let config = RawConfig::new(config.clone());
-    let family = arch::family(&config).ok_or_else(|| Error::Config {
-        reason: format!("no family reads model_type {}", config.model_type()),
-    })?;
-    (family.spec)(&config).map_err(|error| Error::Config {
-        reason: error.to_string(),
-    })
 }
 
 fn tensors(checkpoint: &Checkpoint) -> Result<Tensors, Error> {

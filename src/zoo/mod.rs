@@ -11,7 +11,6 @@ pub mod launder;
 pub mod list;
 mod loss;
 pub mod make;
-mod naming;
 mod pupil;
 pub mod recipe;
 pub mod store;

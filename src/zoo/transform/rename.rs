@@ -7,7 +7,6 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::super::checkpoint::Checkpoint;
-use super::super::naming::Naming;
 
 /// Takes the names and config of another family whose forward pass is the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,10 +27,7 @@ pub enum Disguise {
 impl Rename {
     pub(super) fn apply(&self, checkpoint: &mut Checkpoint) {
         match self.family {
-            Disguise::Yi => {
-                checkpoint.naming = Naming::Yi;
-                checkpoint.config = yi(&checkpoint.config);
-            }
+            Disguise::Yi => checkpoint.config = yi(&checkpoint.config),
         }
     }
 }
@@ -64,8 +60,6 @@ mod tests {
     use super::super::super::checkpoint::tests::small;
     use super::Disguise;
     use super::Rename;
-    use crate::model::Part;
-    use crate::model::Role;
 
     #[test]
     fn names_and_class_change_and_nothing_else() {
@@ -76,12 +70,18 @@ mod tests {
         }
         .apply(&mut renamed);
         assert_eq!(base.weights, renamed.weights);
-        let norm = Role::layer(1, Part::MlpNorm);
-        assert_eq!(renamed.naming.name(&norm), "model.layers.1.ln2.weight");
-        assert_eq!(
-            base.naming.name(&norm),
-            "model.layers.1.post_attention_layernorm.weight"
-        );
+        let stored = |checkpoint: &super::Checkpoint| {
+            let folder = tempfile::tempdir().expect("folder");
+            checkpoint.write(folder.path()).expect("writes");
+            let bytes = std::fs::read(folder.path().join("model.safetensors")).expect("file");
+            let tensors = safetensors::SafeTensors::deserialize(&bytes).expect("safetensors");
+            let names: Vec<String> = tensors.names().into_iter().map(str::to_owned).collect();
+            names
+        };
+        let has = |names: &[String], name: &str| names.iter().any(|other| other == name);
+        assert!(has(&stored(&renamed), "model.layers.1.ln2.weight"));
+        let plain = "model.layers.1.post_attention_layernorm.weight";
+        assert!(has(&stored(&base), plain) && !has(&stored(&renamed), plain));
         assert_eq!(renamed.config["model_type"], "Yi");
         for key in ["hidden_size", "rms_norm_eps"] {
             assert_eq!(base.config[key], renamed.config[key]);

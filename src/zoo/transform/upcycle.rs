@@ -267,23 +267,8 @@ mod tests {
     use super::super::super::checkpoint::tests::small;
     use super::*;
 
-    fn dense() -> Checkpoint {
-        let mut checkpoint = small();
-        for layer in 0..2 {
-            let up = checkpoint.weights[&Role::layer(layer, Part::Up)].clone();
-            let gate = Matrix {
-                shape: up.shape,
-                values: up.values.into_iter().rev().collect(),
-            };
-            checkpoint
-                .weights
-                .insert(Role::layer(layer, Part::Gate), gate);
-        }
-        checkpoint
-    }
-
     fn upcycled(experts_are: Origin) -> Checkpoint {
-        let mut checkpoint = dense();
+        let mut checkpoint = small();
         let upcycle = Upcycle {
             family: Sparse::Mixtral,
             experts_are,
@@ -303,7 +288,7 @@ mod tests {
 
     #[test]
     fn parts_hold_every_unit_once() {
-        let (base, sparse) = (dense(), upcycled(Origin::Parts));
+        let (base, sparse) = (small(), upcycled(Origin::Parts));
         let at = Role::layer(1, Part::Up);
         let mut found = BTreeSet::new();
         for expert in 0..3 {
@@ -318,7 +303,7 @@ mod tests {
 
     #[test]
     fn half_of_each_redrawn_copy_is_new() {
-        let (base, sparse) = (dense(), upcycled(Origin::HalfRedrawn));
+        let (base, sparse) = (small(), upcycled(Origin::HalfRedrawn));
         let at = Role::layer(0, Part::Gate);
         let old = rows(&base.weights[&at]);
         for expert in 0..3 {
@@ -343,7 +328,7 @@ mod tests {
             family: Sparse::Mixtral,
             ..upcycle
         };
-        let error = mixtral.apply(&mut dense()).expect_err("3 of 2").to_string();
+        let error = mixtral.apply(&mut small()).expect_err("3 of 2").to_string();
         assert!(error.contains("3 of 2"), "{error}");
     }
 }
