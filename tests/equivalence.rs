@@ -20,7 +20,7 @@ const BASE: &str = "datasets/zoo/base-a";
 fn folder_and_gguf_give_the_same_findings() {
     let place = TempDir::new().unwrap();
     let gguf = place.path().join("base-a.gguf");
-    as_gguf(&gguf);
+    as_gguf(&gguf, GgmlDType::BF16);
     let folder = compare(&place, root().join(BASE).to_str().unwrap(), &[]);
     let other = compare(&place, &format!("gguf:{}", gguf.display()), &[]);
     assert_eq!(folder["findings"]["lineage"]["conclusion"], "related");
@@ -96,8 +96,9 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Writes the base as llama.cpp would: its names, its order of rotary rows, its metadata.
-fn as_gguf(path: &Path) {
+/// Writes the base as llama.cpp would: its names, its order of rotary rows, its metadata; `matrices` in
+/// this type.
+pub fn as_gguf(path: &Path, matrices: GgmlDType) {
     let json = |name: &str| -> Value {
         serde_json::from_slice(&fs::read(root().join(BASE).join(name)).unwrap()).unwrap()
     };
@@ -115,10 +116,10 @@ fn as_gguf(path: &Path) {
                 Some("k_proj.weight") => interleaved(&values, view.shape()[1], kv_heads),
                 _ => values,
             };
-            // A norm is F32 in such files; bf16 keeps every other value as it is.
+            // A norm is F32 in such files; bf16 would keep every other value as it is.
             let dtype = match view.shape().len() {
                 1 => GgmlDType::F32,
-                _ => GgmlDType::BF16,
+                _ => matrices,
             };
             let plain = Plain {
                 name: gguf_name(name),

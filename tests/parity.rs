@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use candle_core::quantized::gguf_file;
+use candle_core::quantized::{GgmlDType, gguf_file};
 use candle_core::{DType, Device, Tensor};
 use candle_transformers::models::quantized_llama;
 use kinprobe::model::arch::{self, Description};
 use kinprobe::model::{Decoder, KvCache, RawConfig, Site, Tap, TensorStore, Tokenizer, Weights};
 use kinprobe::source::Format;
+
+use crate::equivalence::as_gguf;
 
 /// Relative error ‖a - b‖ / ‖b‖ that is allowed.
 const TOLERANCE: f64 = 1e-4;
@@ -166,6 +168,19 @@ fn caveats(name: &str) -> &'static [&'static str] {
     }
 }
 
+#[test]
+fn quantised_blocks_run_as_candle_transformers_runs_them() {
+    let place = tempfile::tempdir().expect("folder");
+    let path = place.path().join("base-a.gguf");
+    as_gguf(&path, GgmlDType::Q4_1);
+    let (tokenizer, decoder) = open_as_stored(&path);
+    let mut oracle = Oracle::open(&path);
+    for prompt in ["Question: Where does", "fn main() {"] {
+        let prompt = tokenizer.encode(prompt).expect("encodes");
+        assert_eq!(greedy(&decoder, &prompt, 32), oracle.greedy(&prompt, 32));
+    }
+}
+
 /// Against candle-transformers' own quantised Llama, on a real file: set `KINPROBE_TEST_GGUF` to a
 /// GGUF of Llama's architecture (SmolLM2-135M-Instruct) and run with `--ignored`.
 ///
@@ -177,13 +192,7 @@ fn caveats(name: &str) -> &'static [&'static str] {
 fn a_real_gguf_file_runs_as_candle_transformers_runs_it() {
     let path = std::env::var("KINPROBE_TEST_GGUF").expect("KINPROBE_TEST_GGUF names a file");
     let path = Path::new(&path);
-    let store = TensorStore::open_files([path], Format::Gguf).expect("opens");
-    let tokenizer = Tokenizer::from_gguf(store.metadata(), "file").expect("a tokenizer");
-    let config = RawConfig::from_gguf(&store).expect("metadata");
-    let description = describe(&config, &store);
-    let (weights, unbound) = Weights::new(store, &description.bindings);
-    assert_eq!(unbound, []);
-    let decoder = Decoder::load_as_stored(&weights, &description.spec).expect("loads");
+    let (tokenizer, decoder) = open_as_stored(path);
     let mut oracle = Oracle::open(path);
 
     for prompt in [
@@ -219,6 +228,17 @@ fn a_real_gguf_file_runs_as_candle_transformers_runs_it() {
     }
     println!("top-1 agreement {agree} of {all}");
     assert!(all >= 1000 && agree * 1000 >= all * 995, "{agree} of {all}");
+}
+
+fn open_as_stored(path: &Path) -> (Tokenizer, Decoder) {
+    let store = TensorStore::open_files([path], Format::Gguf).expect("opens");
+    let tokenizer = Tokenizer::from_gguf(store.metadata(), "file").expect("a tokenizer");
+    let config = RawConfig::from_gguf(&store).expect("metadata");
+    let description = describe(&config, &store);
+    let (weights, unbound) = Weights::new(store, &description.bindings);
+    assert_eq!(unbound, []);
+    let decoder = Decoder::load_as_stored(&weights, &description.spec).expect("loads");
+    (tokenizer, decoder)
 }
 
 /// The most likely continuation, one token at a time.
