@@ -14,10 +14,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("record", &["model", "probe", "source"]),
     ("evidence", &["model", "record"]),
     ("verdict", &["evidence", "model", "record"]),
-    ("report", &["evidence", "verdict"]),
+    ("report", &["bench", "evidence", "verdict"]),
     (
         "zoo",
         &["evidence", "model", "probe", "record", "source", "verdict"],
+    ),
+    (
+        "bench",
+        &[
+            "evidence", "model", "probe", "record", "source", "verdict", "zoo",
+        ],
     ),
 ];
 

@@ -18,6 +18,7 @@ use crate::record::Record;
 use crate::report::Report;
 use crate::report::data;
 use crate::verdict;
+use crate::verdict::Calibration;
 use crate::verdict::Findings;
 
 /// Answers shown side by side; the rest stay in the recordings.
@@ -32,6 +33,7 @@ pub fn report(
     reproduce: String,
 ) -> Report {
     let missing = missing(pair, &assessments);
+    let calibration = bench.calibration_for(pair);
     Report {
         schema: data::RESULT_SCHEMA,
         tool: tool(),
@@ -41,7 +43,7 @@ pub fn report(
             .collect(),
         evidence: assessments
             .into_iter()
-            .map(|assessment| evidence_row(bench, assessment))
+            .map(|assessment| evidence_row(&calibration, assessment))
             .collect(),
         coverage: data::Coverage {
             depth: bench.depth.name().to_owned(),
@@ -165,11 +167,14 @@ fn plain(value: &Value) -> String {
     }
 }
 
-fn evidence_row(bench: &Bench<'_>, assessment: Assessment) -> data::EvidenceRow {
+fn evidence_row(calibration: &Calibration, assessment: Assessment) -> data::EvidenceRow {
     let card = assessment.card;
     let supports = assessment.finding().map_or("descriptive", |finding| {
-        verdict::supports(card, finding, &bench.calibration)
+        verdict::supports(card, finding, calibration)
     });
+    let log10_lr = assessment
+        .finding()
+        .and_then(|finding| verdict::log10_lr(card, finding, calibration));
     let mut row = data::EvidenceRow {
         id: card.id.to_owned(),
         family: card.family.to_owned(),
@@ -184,7 +189,7 @@ fn evidence_row(bench: &Bench<'_>, assessment: Assessment) -> data::EvidenceRow 
         n: None,
         null: None,
         log10_p: None,
-        log10_lr: None,
+        log10_lr,
         supports,
         explanation: String::new(),
         caveats: Vec::new(),

@@ -74,7 +74,7 @@ fn dossier(bench: &Bench<'_>, name: &str) -> Result<Dossier> {
 fn compare(bench: &Bench<'_>, pair: [&Dossier; 2]) -> Result<Report> {
     let panel = bench.panel(pair, &[])?;
     let assessments = bench.assess(pair, &panel);
-    let findings = bench.judge(&assessments);
+    let findings = bench.judge(pair, &assessments);
     let [reference, suspect] = pair.map(|dossier| &dossier.model.artefacts.reference);
     let reproduce = format!("kinprobe compare {reference} {suspect}");
     Ok(assemble::report(

@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::bench;
 use crate::model;
 use crate::probe;
 use crate::record;
@@ -87,6 +88,9 @@ fn code(error: &anyhow::Error) -> u8 {
         if cause.is::<probe::Error>() {
             return USAGE;
         }
+        if let Some(error) = cause.downcast_ref::<bench::Error>() {
+            return of_bench(error);
+        }
         if let Some(error) = cause.downcast_ref::<record::Error>() {
             return if error.is_integrity() {
                 INTEGRITY
@@ -102,6 +106,20 @@ fn of_source(error: &source::Error) -> u8 {
     match error {
         source::Error::Reference { .. } | source::Error::UnknownMember { .. } => USAGE,
         source::Error::CacheMismatch { .. } => INTEGRITY,
+        _ => MODEL,
+    }
+}
+
+fn of_bench(error: &bench::Error) -> u8 {
+    match error {
+        bench::Error::UnknownMethod { .. }
+        | bench::Error::Settings { .. }
+        | bench::Error::Real { .. }
+        | bench::Error::Probe(_) => USAGE,
+        bench::Error::Nothing { .. } => NOTHING_TO_DO,
+        bench::Error::Source(error) => of_source(error),
+        bench::Error::Member { source, .. } => of_bench(source),
+        bench::Error::Record(error) if error.is_integrity() => INTEGRITY,
         _ => MODEL,
     }
 }

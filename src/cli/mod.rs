@@ -1,6 +1,7 @@
 //! The command line: one file per verb. The only home of clap, of anyhow and of printing.
 
 mod assemble;
+mod bench;
 mod compare;
 mod demo;
 mod exit;
@@ -54,6 +55,8 @@ enum Verb {
     Suite(suite::Args),
     /// The models this project trained, and their recipes
     Zoo(zoo::Args),
+    /// Every method against pairs of known relation: power, false positives, calibration
+    Bench(bench::Args),
     /// Every method's card: measures, null, fooled by, cost, reference
     Methods(methods::Args),
 }
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Verb::Probe(args) => probe::run(args, &cli.global),
         Verb::Suite(args) => suite::run(args, &cli.global),
         Verb::Zoo(args) => zoo::run(args, &cli.global),
+        Verb::Bench(args) => bench::run(args, &cli.global),
         Verb::Methods(args) => methods::run(args, &cli.global),
     };
     match done {

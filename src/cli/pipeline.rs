@@ -248,8 +248,17 @@ impl<'g> Bench<'g> {
     }
 
     /// Findings under the rules of evidence.
-    pub fn judge(&self, assessments: &[Assessment]) -> Findings {
-        verdict::judge(assessments, &self.calibration)
+    pub fn judge(&self, pair: [&Dossier; 2], assessments: &[Assessment]) -> Findings {
+        verdict::judge(assessments, &self.calibration_for(pair))
+    }
+
+    /// The tables without what a pair of zoo members added to them: no pair calibrates its own
+    /// verdict.
+    pub fn calibration_for(&self, pair: [&Dossier; 2]) -> Calibration {
+        let runs = pair
+            .iter()
+            .filter_map(|one| one.model.artefacts.run.clone());
+        self.calibration.without(&runs.collect())
     }
 }
 

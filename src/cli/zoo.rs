@@ -19,6 +19,8 @@ use crate::text::ModelText;
 use crate::zoo::list;
 use crate::zoo::list::Member;
 use crate::zoo::make::Workshop;
+use crate::zoo::pairs;
+use crate::zoo::pairs::Kinship;
 use crate::zoo::recipe::Recipes;
 use crate::zoo::train::Step;
 
@@ -33,6 +35,8 @@ pub struct Args {
 enum Verb {
     /// List the members: what each was made from, how large it is, what it knows
     Ls,
+    /// What is known of every ordered pair of members, as CSV
+    Pairs,
     /// Make members anew from their recipes, with zoo.json beside them
     Train(Train),
     /// Copy any model with changes that keep its function, or with some that do not
@@ -65,6 +69,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     }
     let folder = source::data_root(global.data.as_deref())?.join("datasets/zoo");
     let members = match &args.verb {
+        Verb::Pairs => return print_pairs(&list::members(&folder)?, global),
         Verb::Train(train) => make(train, folder, global)?,
         _ => list::members(&folder)?,
     };
@@ -72,6 +77,14 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         return global.json_result(&members);
     }
     global.result(&table(&members))
+}
+
+fn print_pairs(members: &[Member], global: &Global) -> Result<()> {
+    let pairs = Kinship::of(members).pairs();
+    if global.json {
+        return global.json_result(&pairs);
+    }
+    global.result(&pairs::to_csv(&pairs)?)
 }
 
 fn make(train: &Train, shipped: PathBuf, global: &Global) -> Result<Vec<Member>> {

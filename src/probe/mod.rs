@@ -36,6 +36,25 @@ pub struct Suite {
     pub sha256: String,
 }
 
+impl Suite {
+    /// At most `items` of the questions, evenly spread over the suite; a hash of its own, since
+    /// recordings of it are not those of the whole.
+    #[must_use]
+    pub fn reduced(&self, items: usize) -> Self {
+        let all = self.items.len();
+        if items >= all {
+            return self.clone();
+        }
+        let chosen = (0..items).map(|at| self.items[at * all / items].clone());
+        let canonical = format!("{} {items}", self.sha256);
+        Self {
+            items: chosen.collect(),
+            sha256: load::hash(canonical.as_bytes()),
+            ..self.clone()
+        }
+    }
+}
+
 /// One question.
 #[derive(Debug, Clone)]
 pub struct Item {

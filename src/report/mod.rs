@@ -3,6 +3,7 @@
 //! Every renderer reads [`Report`] and nothing else, so all of them say the same. Foreign text (model
 //! answers, labels, paths, tensor names) reaches a reader only through [`crate::text::ModelText`].
 
+pub mod bench;
 pub mod data;
 pub mod demo;
 mod error;

@@ -20,29 +20,34 @@ pub struct Paths {
 /// Both are complete on disk under temporary names before either gets its own name; after an error
 /// what stood there before still stands, and nothing half-written is left.
 pub(super) fn write_files(dir: &Path, html: &str, json: &str) -> Result<Paths, Error> {
-    let paths = Paths {
+    write_named(dir, &[("result.json", json), ("index.html", html)])?;
+    Ok(Paths {
         html: dir.join("index.html"),
         json: dir.join("result.json"),
-    };
+    })
+}
+
+/// Writes files into `dir` as [`write_files`] does.
+pub(super) fn write_named(dir: &Path, files: &[(&str, &str)]) -> Result<(), Error> {
     fs::create_dir_all(dir).map_err(|source| Error::Write {
         path: dir.to_owned(),
         source,
     })?;
-    let json_file = Pending::write(&paths.json, json)?;
-    let html_file = Pending::write(&paths.html, html)?;
-    json_file.publish()?;
-    html_file.publish()?;
-    Ok(paths)
+    let mut pending = Vec::new();
+    for (name, content) in files {
+        pending.push(Pending::write(dir.join(name), content)?);
+    }
+    pending.into_iter().try_for_each(Pending::publish)
 }
 
 /// A complete file under a temporary name; removed unless published.
-struct Pending<'a> {
-    target: &'a Path,
+struct Pending {
+    target: PathBuf,
     temporary: PathBuf,
 }
 
-impl<'a> Pending<'a> {
-    fn write(target: &'a Path, content: &str) -> Result<Self, Error> {
+impl Pending {
+    fn write(target: PathBuf, content: &str) -> Result<Self, Error> {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let temporary = target.with_file_name(format!(".{name}.{}.part", std::process::id()));
         let pending = Self { target, temporary };
@@ -68,18 +73,18 @@ impl<'a> Pending<'a> {
     }
 
     fn publish(self) -> Result<(), Error> {
-        fs::rename(&self.temporary, self.target).map_err(|source| self.error(source))
+        fs::rename(&self.temporary, &self.target).map_err(|source| self.error(source))
     }
 
     fn error(&self, source: io::Error) -> Error {
         Error::Write {
-            path: self.target.to_owned(),
+            path: self.target.clone(),
             source,
         }
     }
 }
 
-impl Drop for Pending<'_> {
+impl Drop for Pending {
     fn drop(&mut self) {
         // Gone already once published.
         let _ = fs::remove_file(&self.temporary);

@@ -1,6 +1,7 @@
 //! Confidence intervals.
 
 use super::random;
+use super::tails;
 
 /// The `p`-quantile of the standard normal distribution, for `p` in `(0, 1)`.
 pub fn normal_quantile(p: f64) -> f64 {
@@ -31,6 +32,40 @@ pub fn wilson(successes: u64, n: u64, level: f64) -> (f64, f64) {
     let low = if successes == 0 { 0.0 } else { centre - reach };
     let high = if p >= 1.0 { 1.0 } else { centre + reach };
     (low.max(0.0), high.min(1.0))
+}
+
+/// Exact interval for a proportion (Clopper and Pearson 1934); `(0, 1)` of nothing.
+///
+/// Never covers less than `level`; with no successes its upper end is `1 - (tail)^(1/n)`.
+pub fn clopper_pearson(successes: u64, n: u64, level: f64) -> (f64, f64) {
+    if n == 0 {
+        return (0.0, 1.0);
+    }
+    let successes = successes.min(n);
+    let tail = ((1.0 - level) / 2.0).ln();
+    // P(X >= k) rises with p: bisect for the p at which it equals the tail.
+    let solve = |ln_tail: &dyn Fn(f64) -> f64| {
+        let (mut low, mut high) = (0.0, 1.0);
+        for _ in 0..60 {
+            let middle = (low + high) / 2.0;
+            if ln_tail(middle) < tail {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        (low + high) / 2.0
+    };
+    let low = match successes {
+        0 => 0.0,
+        k => solve(&|p| tails::binomial_ln_tail(k, n, p)),
+    };
+    // P(X <= k) is the probability of at least n - k failures.
+    let high = match n - successes {
+        0 => 1.0,
+        k => 1.0 - solve(&|q| tails::binomial_ln_tail(k, n, q)),
+    };
+    (low, high)
 }
 
 /// How to resample.
@@ -107,6 +142,41 @@ mod tests {
         assert!(low == 0.0 && (high - 0.2775).abs() < 1e-3);
         assert_eq!(wilson(10, 10, 0.95).1, 1.0);
         assert_eq!(wilson(0, 0, 0.95), (0.0, 1.0));
+    }
+
+    /// Closed forms at the ends, and a published table value (Clopper and Pearson: 4 of 10, 95 %).
+    #[test]
+    fn clopper_pearson_equals_published_intervals() {
+        let (low, high) = clopper_pearson(4, 10, 0.95);
+        assert!((low - 0.1216).abs() < 1e-4 && (high - 0.7376).abs() < 1e-4);
+        for n in [1u64, 6, 55, 435] {
+            let (low, high) = clopper_pearson(0, n, 0.95);
+            assert!(low == 0.0 && (high - (1.0 - 0.025_f64.powf(1.0 / n as f64))).abs() < 1e-9);
+            let (low, high) = clopper_pearson(n, n, 0.95);
+            assert!(high == 1.0 && (low - 0.025_f64.powf(1.0 / n as f64)).abs() < 1e-9);
+        }
+        assert_eq!(clopper_pearson(0, 0, 0.95), (0.0, 1.0));
+    }
+
+    /// The exact coverage of every true rate on a grid is at least the level.
+    #[test]
+    fn clopper_pearson_never_covers_less() {
+        let n = 20u64;
+        let intervals: Vec<_> = (0..=n).map(|k| clopper_pearson(k, n, 0.9)).collect();
+        for step in 1..50 {
+            let p = f64::from(step) / 50.0;
+            let covered: f64 = (0..=n)
+                .filter(|k| {
+                    let (low, high) = intervals[*k as usize];
+                    low <= p && p <= high
+                })
+                .map(|k| {
+                    (tails::ln_choose(n, k) + k as f64 * p.ln() + (n - k) as f64 * (-p).ln_1p())
+                        .exp()
+                })
+                .sum();
+            assert!(covered >= 0.9 - 1e-9, "{p}: {covered}");
+        }
     }
 
     /// Coverage of the mean of a stratified sample is near its level, and the seed repeats it.

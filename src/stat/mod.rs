@@ -1,4 +1,4 @@
-//! Numbers: tails in log space, intervals, correlations, curves, CKA, index tests.
+//! Numbers: tails in log space, intervals, correlations, curves, CKA, index tests, power.
 //!
 //! No I/O and no knowledge of models. Sums run in f64; tails stay in log space, so that no p-value
 //! becomes zero; every random draw comes from a seed.
@@ -8,7 +8,9 @@ pub mod correlation;
 pub mod curve;
 pub mod index;
 pub mod interval;
+pub mod isotonic;
 pub mod moments;
 pub mod random;
+pub mod roc;
 pub mod tails;
 pub mod uniform;

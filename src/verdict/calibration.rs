@@ -1,9 +1,12 @@
 //! Thresholds, with where each comes from. They live in a data file, never in code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use super::Population;
 
 /// Where the table lies below the data root.
 pub const PATH: &str = "datasets/calibration/verdict.json";
@@ -29,6 +32,17 @@ pub struct Calibration {
     pub architecture: ArchitectureScale,
     /// Smallest panel that a behaviour conclusion may stand on.
     pub panel: Panel,
+    /// When scores of a population decide.
+    pub population: Decides,
+    /// The method that tells a shared start from shared training, by its id.
+    pub shared_start: String,
+    /// Scores on pairs of known truth, one table per method and version: what likelihood ratios come
+    /// from, without the runs of the pair that is judged.
+    #[serde(skip)]
+    pub populations: Vec<Population>,
+    /// The same with every run: what would have been found.
+    #[serde(skip)]
+    pub everything: Arc<Vec<Population>>,
 }
 
 /// An exact test's level.
@@ -61,6 +75,16 @@ pub struct Identical {
 pub struct Power {
     /// Noise added to each row, as a multiple of the row's own length.
     pub noise: u32,
+    /// Origin of the number.
+    pub because: String,
+}
+
+/// When likelihood ratios from the tables decide.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decides {
+    /// Least base-10 likelihood ratio that concludes `related`.
+    pub decides_at_log10_lr: f64,
     /// Origin of the number.
     pub because: String,
 }
@@ -130,10 +154,10 @@ pub enum Error {
 }
 
 impl Calibration {
-    /// Reads `datasets/calibration/verdict.json` below `data_root`.
+    /// Reads `datasets/calibration/verdict.json` and the tables beside it below `data_root`.
     ///
     /// # Errors
-    /// When the file is missing, does not parse, or holds a number outside its range.
+    /// When a file is missing, does not parse, or holds a number outside its range.
     pub fn load(data_root: &Path) -> Result<Self, Error> {
         let path = data_root.join(PATH);
         let bytes = std::fs::read(&path).map_err(|source| Error::Read {
@@ -145,8 +169,32 @@ impl Calibration {
             source,
         })?;
         match table.fault() {
-            None => Ok(table),
+            None => Ok(table.with(Population::load_all(data_root)?)),
             Some(reason) => Err(Error::Value { path, reason }),
+        }
+    }
+
+    /// The same with these tables in place of its own.
+    #[must_use]
+    pub fn with(self, populations: Vec<Population>) -> Self {
+        Self {
+            everything: Arc::new(populations.clone()),
+            populations,
+            ..self
+        }
+    }
+
+    /// The same with every score left out of the tables that one of `runs` took part in: a pair of
+    /// those runs is judged by what is known of others.
+    #[must_use]
+    pub fn without(&self, runs: &BTreeSet<String>) -> Self {
+        Self {
+            populations: self
+                .everything
+                .iter()
+                .map(|table| table.without(runs))
+                .collect(),
+            ..self.clone()
         }
     }
 
@@ -170,6 +218,10 @@ impl Calibration {
                     "`{name}` is {share}, not a share above 0 and up to 1"
                 ));
             }
+        }
+        let ratio = self.population.decides_at_log10_lr;
+        if !(ratio.is_finite() && ratio > 0.0) {
+            return Some("`population.decides_at_log10_lr` is not above 0".to_owned());
         }
         self.exact
             .iter()
@@ -197,6 +249,7 @@ mod tests {
             &table.tokenizer.because,
             &table.architecture.because,
             &table.panel.because,
+            &table.population.because,
         ];
         let exact = table.exact.values().map(|test| &test.because);
         assert!(exact.chain(origins).all(|because| because.len() > 40));
@@ -224,6 +277,11 @@ mod tests {
             ),
             ("calibration/v1", "calibration/v2", "schema"),
             ("\"power\"", "\"powers\"", "powers"),
+            (
+                "\"decides_at_log10_lr\": 4.0",
+                "\"decides_at_log10_lr\": -4.0",
+                "decides_at_log10_lr",
+            ),
         ];
         std::fs::create_dir_all(folder.path().join(PATH).parent().unwrap()).unwrap();
         for (from, to, named) in changes {

@@ -1,6 +1,7 @@
 //! From evidence to findings.
 
 use super::lineage;
+use super::log10_lr;
 use super::{Architecture, Behaviour, Calibration, Findings, Tokenizer};
 use crate::evidence::{Assessment, Card, Finding, Outcome};
 use crate::stat::tails;
@@ -21,7 +22,8 @@ pub fn judge(evidence: &[Assessment], calibration: &Calibration) -> Findings {
 
 /// What one row of evidence supports: `related`, `independent`, `neither` or `descriptive`.
 ///
-/// `descriptive` wherever no calibration exists for the method and its version.
+/// `descriptive` wherever neither an exact level nor a population large enough to decide exists for
+/// the method and its version.
 pub fn supports(card: &Card, finding: &Finding, calibration: &Calibration) -> &'static str {
     if card.id == lineage::IDENTICAL && card.version == calibration.identical.version {
         return match finding.statistic {
@@ -38,7 +40,10 @@ pub fn supports(card: &Card, finding: &Finding, calibration: &Calibration) -> &'
                 "neither"
             }
         }
-        _ => "descriptive",
+        _ => match log10_lr(card, finding, calibration) {
+            Some(ratio) if ratio >= calibration.population.decides_at_log10_lr => "related",
+            _ => "descriptive",
+        },
     }
 }
 
@@ -57,6 +62,12 @@ impl<'a> Look<'a> {
     /// The number of a method.
     pub fn finding(&self, id: &str) -> Option<&'a Finding> {
         self.one(id)?.finding()
+    }
+
+    /// A method's card with its number.
+    pub fn measured(&self, id: &str) -> Option<(&'static Card, &'a Finding)> {
+        let one = self.one(id)?;
+        Some((one.card, one.finding()?))
     }
 
     /// Why a method gave no number.

@@ -2,7 +2,9 @@
 //! excluded and what is not.
 
 use super::judge::Look;
-use super::{Calibration, Lineage, LineageConclusion};
+use super::population::SHARED_INITIALISATION;
+use super::ratio::{self, Combined};
+use super::{Calibration, Lineage, LineageConclusion, power};
 use crate::evidence::{Assessment, Finding};
 
 /// The method that finds bit-identical tensors.
@@ -24,25 +26,54 @@ pub(super) fn judge(look: &Look<'_>, calibration: &Calibration) -> Lineage {
     let bits = look.finding(IDENTICAL);
     let shared = bits.is_some_and(|bits| bits.statistic >= calibration.identical.decides_at_share);
     let decided = exact.as_ref().filter(|exact| exact.decides);
-    if decided.is_none() && !shared {
-        return undetermined(look, exact.as_ref(), calibration);
+    let scores = ratio::combined(look.evidence, calibration);
+    let by_scores =
+        scores.filter(|scores| scores.log10_lr >= calibration.population.decides_at_log10_lr);
+    if decided.is_none() && !shared && by_scores.is_none() {
+        return not_related(look, exact.as_ref(), scores, calibration);
     }
     let renamed = renamed(look);
-    let relation = bits.and_then(|bits| relation(bits, renamed));
+    let start = shared_start(look, calibration).filter(|_| !shared);
+    let relation = match &start {
+        Some(_) => Some(SHARED_INITIALISATION),
+        None => bits.and_then(|bits| relation(bits, renamed)),
+    };
+    let decided_by = match (decided, shared, by_scores) {
+        (Some(exact), ..) => exact.assessment.card.id,
+        (None, true, _) => IDENTICAL,
+        (None, false, scores) => scores.map_or(IDENTICAL, |scores| scores.method),
+    };
+    let mut because = because(decided, bits.filter(|_| shared), by_scores);
+    because.extend(start);
     Lineage {
         conclusion: LineageConclusion::Related,
         relation: relation.map(str::to_owned),
         direction: "unknown",
         laundering: renamed.then(|| "renamed".to_owned()).into_iter().collect(),
-        log10_lr: None,
+        log10_lr: scores.map(|scores| scores.log10_lr),
         log10_p: decided.map(|exact| exact.log10_p),
-        decided_by: Some(
-            decided
-                .map_or(IDENTICAL, |exact| exact.assessment.card.id)
-                .to_owned(),
-        ),
-        because: because(decided, bits.filter(|_| shared)),
+        decided_by: Some(decided_by.to_owned()),
+        because: because.join(" "),
     }
+}
+
+/// Why the pair is taken to share its random start and no training, if it is.
+fn shared_start(look: &Look<'_>, calibration: &Calibration) -> Option<String> {
+    let id = calibration.shared_start.as_str();
+    let (card, finding) = look.measured(id)?;
+    let table = calibration
+        .populations
+        .iter()
+        .find(|table| table.method == card.id && table.version == card.version)?;
+    let below = power::start_below(table, calibration)?;
+    (finding.statistic < below).then(|| {
+        format!(
+            "{} ({:.3}, below {below:.3}): consistent with one random start and separate training, \
+             not with one model made from the other.",
+            finding.explanation.trim_end_matches('.'),
+            finding.statistic,
+        )
+    })
 }
 
 /// The exact test with the smallest p-value; two of one family never add up.
@@ -82,14 +113,22 @@ fn renamed(look: &Look<'_>) -> bool {
     some(IDENTICAL, "renamed_tensors") || some("config.diff", "roles_renamed")
 }
 
-fn because(decided: Option<&Exact<'_>>, bits: Option<&Finding>) -> String {
-    match (decided, bits) {
-        (_, Some(bits)) => bits.explanation.clone(),
-        (Some(exact), None) => format!(
-            "{} Two models started from one random seed would look alike here.",
-            first_sentence(&exact.finding.explanation)
-        ),
-        (None, None) => String::new(),
+fn because(
+    decided: Option<&Exact<'_>>,
+    bits: Option<&Finding>,
+    scores: Option<Combined>,
+) -> Vec<String> {
+    match (decided, bits, scores) {
+        (_, Some(bits), _) => vec![bits.explanation.clone()],
+        (Some(exact), None, _) => vec![
+            first_sentence(&exact.finding.explanation).to_owned(),
+            "Two models started from one random seed would look alike here.".to_owned(),
+        ],
+        (None, None, Some(scores)) => vec![format!(
+            "{}: such a score is 10^{:.1} times as frequent among known kin as among independent runs.",
+            scores.method, scores.log10_lr
+        )],
+        (None, None, None) => Vec::new(),
     }
 }
 
@@ -97,25 +136,50 @@ fn first_sentence(text: &str) -> &str {
     text.find(". ").map_or(text, |end| &text[..=end])
 }
 
-fn undetermined(look: &Look<'_>, exact: Option<&Exact<'_>>, calibration: &Calibration) -> Lineage {
+/// Independent only where a silent exact test would have found every relation the tables know; else
+/// undetermined.
+fn not_related(
+    look: &Look<'_>,
+    exact: Option<&Exact<'_>>,
+    scores: Option<Combined>,
+    calibration: &Calibration,
+) -> Lineage {
+    let blind = power::blind_spot(look.evidence, calibration);
+    let silent = exact.is_some() && scores.is_none_or(|scores| scores.log10_lr <= 0.0);
+    let conclusion = match (silent, &blind) {
+        (true, None) => LineageConclusion::Independent,
+        _ => LineageConclusion::Undetermined,
+    };
     let because = match exact {
-        Some(exact) => format!(
-            "Not related by any test that applies ({}: log10 p = {:.1}). {}",
-            exact.assessment.card.id,
-            exact.log10_p,
-            excluded(look, calibration)
-        ),
+        Some(exact) => {
+            let test = format!(
+                "Not related by any test that applies ({}: log10 p = {:.1}).",
+                exact.assessment.card.id, exact.log10_p
+            );
+            match conclusion {
+                LineageConclusion::Independent => {
+                    format!("{test} These tests find every relation that the tables know.")
+                }
+                _ => {
+                    let missed = blind
+                        .filter(|_| !calibration.everything.is_empty())
+                        .map(|words| format!(" By the tables, {words}."));
+                    let missed = missed.unwrap_or_default();
+                    format!("{test} {}{missed}", excluded(look, calibration))
+                }
+            }
+        }
         None => format!(
             "No exact test applies: {}.",
             look.why_not(POWERED).trim_end_matches('.')
         ),
     };
     Lineage {
-        conclusion: LineageConclusion::Undetermined,
+        conclusion,
         relation: None,
         direction: "unknown",
         laundering: Vec::new(),
-        log10_lr: None,
+        log10_lr: scores.map(|scores| scores.log10_lr),
         // A silent exact test is a result too; `decided_by` says that it did not decide.
         log10_p: exact.map(|exact| exact.log10_p),
         decided_by: None,
@@ -151,10 +215,16 @@ pub fn limits(lineage: &Lineage) -> Vec<String> {
             .to_owned(),
     ];
     match lineage.conclusion {
+        LineageConclusion::Related
+            if lineage.relation.as_deref() == Some(SHARED_INITIALISATION) => {}
         LineageConclusion::Related => lines.push(
             "two models trained apart from one random seed and shape would also be called related".to_owned(),
         ),
-        LineageConclusion::Independent | LineageConclusion::Undetermined => lines.push(
+        LineageConclusion::Independent => lines.push(
+            "not excluded: relations that no model of the zoo stands in, and distillation, which shares no weights"
+                .to_owned(),
+        ),
+        LineageConclusion::Undetermined => lines.push(
             "not excluded: kin whose hidden units were permuted or whose residual stream was rotated, layers moved \
              to another place, and distillation, which shares no weights"
                 .to_owned(),
@@ -164,167 +234,4 @@ pub fn limits(lineage: &Lineage) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::path::Path;
-
-    use super::*;
-    use crate::evidence::{self, Outcome};
-    use crate::verdict;
-
-    fn finding(statistic: f64, log10_p: Option<f64>, details: &[(&'static str, f64)]) -> Outcome {
-        Outcome::Measured(Box::new(Finding {
-            statistic,
-            n: 10,
-            null: String::new(),
-            log10_p,
-            interval: None,
-            details: BTreeMap::from_iter(details.iter().copied()),
-            explanation: "Some explanation. More of it.".to_owned(),
-            caveats: Vec::new(),
-            controls: Vec::new(),
-            figures: Vec::new(),
-            table: None,
-        }))
-    }
-
-    fn judged(outcomes: &[(&str, Outcome)]) -> verdict::Findings {
-        let calibration = Calibration::load(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
-        let assessments: Vec<Assessment> = outcomes
-            .iter()
-            .map(|(id, outcome)| Assessment {
-                card: evidence::methods()
-                    .map(evidence::Evidence::card)
-                    .find(|card| card.id == *id)
-                    .unwrap(),
-                outcome: Ok(outcome.clone()),
-            })
-            .collect();
-        verdict::judge(&assessments, &calibration)
-    }
-
-    #[test]
-    fn the_exact_test_decides_and_nothing_else_does() {
-        let related = judged(&[(POWERED, finding(0.9, Some(-80.0), &[]))]);
-        assert_eq!(related.lineage.conclusion, LineageConclusion::Related);
-        assert_eq!(related.lineage.decided_by.as_deref(), Some(POWERED));
-        assert_eq!(
-            (related.lineage.log10_p, related.lineage.relation),
-            (Some(-80.0), None)
-        );
-        assert!(related.lineage.because.contains("seed"));
-        let described = judged(&[
-            (
-                POWERED,
-                finding(0.01, Some(-1.0), &[("power_log10_p_noise_3", -500.0)]),
-            ),
-            ("weight.tensor_cosine", finding(0.999, None, &[])),
-            ("weight.std_profile", finding(1.0, None, &[])),
-            ("activation.linear_cka", finding(1.0, None, &[])),
-            ("behaviour.exact_match", finding(1.0, None, &[])),
-        ]);
-        assert_eq!(
-            described.lineage.conclusion,
-            LineageConclusion::Undetermined
-        );
-        assert!(
-            described.lineage.because.contains("are excluded"),
-            "{}",
-            described.lineage.because
-        );
-        assert_eq!(described.behaviour.conclusion, "not_distinguishable");
-    }
-
-    #[test]
-    fn without_power_nothing_is_excluded() {
-        let weak = finding(0.01, Some(-1.0), &[("power_log10_p_noise_3", -2.0)]);
-        let because = judged(&[(POWERED, weak)]).lineage.because;
-        assert!(because.contains("nothing is excluded"), "{because}");
-        let none = judged(&[(POWERED, Outcome::NotApplicable("no units".to_owned()))]);
-        assert!(none.lineage.because.contains("no units"));
-    }
-
-    #[test]
-    fn identity_of_bits_names_the_relation() {
-        let bits = |renamed: f64, unmatched: f64| {
-            finding(
-                1.0,
-                None,
-                &[
-                    ("unmatched_reference", unmatched),
-                    ("unmatched_suspect", unmatched),
-                    ("renamed_tensors", renamed),
-                ],
-            )
-        };
-        let same = judged(&[(IDENTICAL, bits(0.0, 0.0))]).lineage;
-        assert_eq!(same.relation.as_deref(), Some("identical"));
-        assert!(same.laundering.is_empty() && same.log10_p.is_none());
-        let renamed = judged(&[(IDENTICAL, bits(12.0, 0.0))]).lineage;
-        assert_eq!(renamed.relation.as_deref(), Some("renamed"));
-        assert_eq!(renamed.laundering, vec!["renamed"]);
-        assert_eq!(
-            judged(&[(IDENTICAL, bits(0.0, 1.0))]).lineage.relation,
-            None
-        );
-        let little = judged(&[(IDENTICAL, finding(0.2, None, &[]))]).lineage;
-        assert_eq!(little.conclusion, LineageConclusion::Undetermined);
-    }
-
-    #[test]
-    fn a_panel_must_be_large_enough() {
-        let answers = |models: f64| {
-            finding(
-                0.9,
-                None,
-                &[
-                    ("panel_models", models),
-                    ("panel_rank_p", 0.05),
-                    ("panel_rank_p_low", 1.0),
-                ],
-            )
-        };
-        let id = "behaviour.exact_match";
-        assert_eq!(
-            judged(&[(id, answers(5.0))]).behaviour.conclusion,
-            "not_distinguishable"
-        );
-        let large = judged(&[(id, answers(19.0))]);
-        assert_eq!(large.behaviour.conclusion, "more_alike_than_panel");
-        assert_eq!(large.lineage.conclusion, LineageConclusion::Undetermined);
-        assert_eq!(judged(&[]).behaviour.conclusion, "not_measured");
-    }
-
-    #[test]
-    fn plans_and_vocabularies_have_their_own_words() {
-        let plan = |share: f64, details: &[(&'static str, f64)]| {
-            judged(&[("config.diff", finding(share, None, details))])
-                .architecture
-                .conclusion
-        };
-        assert_eq!(
-            plan(1.0, &[("plans_known", 1.0), ("same_family", 1.0)]),
-            "same"
-        );
-        assert_eq!(plan(1.0, &[("plans_known", 1.0)]), "renamed");
-        let renamed = [
-            ("plans_known", 1.0),
-            ("same_family", 1.0),
-            ("roles_renamed", 2.0),
-        ];
-        assert_eq!(plan(1.0, &renamed), "renamed");
-        assert_eq!(plan(0.3, &[("same_shapes", 1.0)]), "renamed");
-        assert_eq!(plan(0.8, &[("plans_known", 1.0)]), "similar");
-        assert_eq!(plan(0.3, &[("plans_known", 1.0)]), "different");
-        let words = |jaccard: f64, details: &[(&'static str, f64)]| {
-            judged(&[("tokenizer.overlap", finding(jaccard, None, details))])
-                .tokenizer
-                .conclusion
-        };
-        assert_eq!(words(1.0, &[("equal", 1.0)]), "same");
-        assert_eq!(words(0.9, &[("smaller_kept", 1.0)]), "extended");
-        assert_eq!(words(0.4, &[("smaller_kept", 0.1)]), "overlapping");
-        assert_eq!(words(0.01, &[]), "different");
-        assert_eq!(judged(&[]).tokenizer.conclusion, "undetermined");
-    }
-}
+mod tests;

@@ -3,10 +3,15 @@
 mod calibration;
 mod judge;
 mod lineage;
+pub mod population;
+mod power;
+mod ratio;
 
 pub use calibration::{Calibration, Error};
 pub use judge::{judge, supports};
 pub use lineage::limits;
+pub use population::Population;
+pub use ratio::log10_lr;
 
 use serde::Serialize;
 
@@ -34,7 +39,7 @@ pub struct Lineage {
     pub direction: &'static str,
     /// Transformations that were recognised and undone.
     pub laundering: Vec<String>,
-    /// Only with a calibration table.
+    /// Of the most telling family of methods that have a calibration table, capped by its size.
     pub log10_lr: Option<f64>,
     /// Of the exact test that decided, or, with `decided_by` empty, that applied and stayed silent.
     pub log10_p: Option<f64>,

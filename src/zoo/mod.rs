@@ -11,6 +11,7 @@ pub mod launder;
 pub mod list;
 mod loss;
 pub mod make;
+pub mod pairs;
 mod pupil;
 pub mod recipe;
 pub mod store;

@@ -7,6 +7,7 @@ mod mlp_profile;
 mod norm_gain;
 mod row_matching;
 mod row_order;
+mod shared_start;
 mod std_profile;
 mod tensor_cosine;
 mod units;
@@ -18,6 +19,7 @@ pub(super) static METHODS: &[&dyn Evidence] = &[
     &row_order::RowOrder,
     &identical_tensors::IdenticalTensors,
     &tensor_cosine::TensorCosine,
+    &shared_start::SharedStart,
     &norm_gain::NormGain,
     &std_profile::StdProfile,
     &bias_profile::BiasProfile,

@@ -59,7 +59,7 @@ impl Evidence for TensorCosine {
 
 /// What is compared together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+pub(super) enum Kind {
     Matrix,
     Gain,
     Bias,
@@ -85,14 +85,14 @@ impl Kind {
 
 /// One role of both models.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Compared {
+pub(super) struct Compared {
     role: Role,
     elements: u64,
     /// `None` when one side has no length (or, centred, no spread).
     cosine: Option<f64>,
 }
 
-fn compare(a: &Weights, b: &Weights) -> Result<Vec<Compared>, Error> {
+pub(super) fn compare(a: &Weights, b: &Weights) -> Result<Vec<Compared>, Error> {
     let shared: Vec<Role> = a
         .roles()
         .filter(|role| a.shape(role).is_some() && a.shape(role) == b.shape(role))
@@ -163,7 +163,7 @@ impl Sums {
 }
 
 /// Mean cosine of one kind, weighted by size.
-fn weighted(tensors: &[Compared], kind: Kind) -> Option<f64> {
+pub(super) fn weighted(tensors: &[Compared], kind: Kind) -> Option<f64> {
     let of_kind = tensors
         .iter()
         .filter(|tensor| Kind::of(&tensor.role) == kind);
@@ -174,7 +174,7 @@ fn weighted(tensors: &[Compared], kind: Kind) -> Option<f64> {
     (size > 0.0).then(|| sum / size)
 }
 
-fn why_not(a: &Weights, b: &Weights) -> String {
+pub(super) fn why_not(a: &Weights, b: &Weights) -> String {
     if a.roles().next().is_none() || b.roles().next().is_none() {
         "the tensors of one of the models are not known by role".to_owned()
     } else {

@@ -1,0 +1,107 @@
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::bench::score::to_csv;
+use crate::bench::settings::Settings;
+use crate::bench::settings::Tier;
+use crate::bench::verdicts;
+use crate::source::Silent;
+use crate::verdict::Calibration;
+
+/// A data root whose zoo has only some of the shipped members.
+fn small_zoo(keep: &[&str]) -> tempfile::TempDir {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets");
+    let root = tempfile::tempdir().unwrap();
+    let zoo = root.path().join("datasets/zoo");
+    let list: serde_json::Value =
+        serde_json::from_slice(&fs::read(shipped.join("zoo/zoo.json")).unwrap()).unwrap();
+    let mut members = list["members"].as_array().unwrap().clone();
+    members.retain(|member| keep.contains(&member["name"].as_str().unwrap()));
+    for member in &members {
+        let name = member["name"].as_str().unwrap();
+        fs::create_dir_all(zoo.join(name)).unwrap();
+        for file in fs::read_dir(shipped.join("zoo").join(name)).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), zoo.join(name).join(file.file_name())).unwrap();
+        }
+    }
+    let list = serde_json::json!({"schema": list["schema"], "members": members});
+    fs::write(zoo.join("zoo.json"), list.to_string()).unwrap();
+    fs::create_dir_all(root.path().join("datasets/calibration")).unwrap();
+    fs::create_dir_all(root.path().join("probes")).unwrap();
+    for file in ["bench.yaml", "calibration/verdict.json"] {
+        fs::copy(shipped.join(file), root.path().join("datasets").join(file)).unwrap();
+    }
+    root
+}
+
+fn work(root: &Path, folder: &Path, jobs: usize) -> Work {
+    let ids = ["weight.tensor_cosine", "weight.std_profile", "config.diff"];
+    Work {
+        options: OpenOptions {
+            data_root: Some(root.to_path_buf()),
+            ..OpenOptions::default()
+        },
+        folder: folder.to_path_buf(),
+        methods: Work::methods(&ids.map(str::to_owned)).unwrap(),
+        suites: Vec::new(),
+        seed: 0,
+        jobs: Some(jobs),
+        keep_models: false,
+        progress: Arc::new(Silent),
+    }
+}
+
+/// `scores.csv` without its last column, which is wall time.
+fn untimed(plan: &Plan, bench: &Bench, root: &Path) -> String {
+    let calibration = Calibration::load(root).unwrap();
+    let judged = verdicts::judge(plan, &bench.measured, &calibration);
+    let csv = to_csv(plan, &bench.measured, &judged).unwrap();
+    let line = |line: &str| line.rsplit_once(',').unwrap().0.to_owned() + "\n";
+    csv.lines().map(line).collect()
+}
+
+#[test]
+fn a_run_that_was_cut_off_ends_in_the_same_table_whatever_the_threads() {
+    let root = small_zoo(&["base-a", "base-b", "base-a-noised"]);
+    let settings = Settings::load(root.path()).unwrap();
+    let tier = Tier {
+        pairs_of_each_relation: Some(2),
+        changes_of_each_kind: Some(1),
+        ..Tier::default()
+    };
+    let plan = Plan::new(root.path(), &settings, &tier, &[]).unwrap();
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let whole = measure(&plan, &work(root.path(), one.path(), 1)).unwrap();
+    assert_eq!((whole.resumed, whole.measured.len()), (0, plan.tasks.len()));
+
+    let other = work(root.path(), two.path(), 3);
+    measure(&plan, &other).unwrap();
+    let journal = two.path().join("scores.jsonl");
+    let text = fs::read_to_string(&journal).unwrap();
+    // The head, three pairs and half of the fourth.
+    let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+    fs::write(&journal, &text[..ends[3] + 40]).unwrap();
+    let resumed = measure(&plan, &other).unwrap();
+    assert_eq!(resumed.resumed, 3);
+
+    let table = untimed(&plan, &whole, root.path());
+    assert_eq!(table, untimed(&plan, &resumed, root.path()));
+    assert!(
+        table.contains("base-a,base-a-noised,none,noised"),
+        "{table}"
+    );
+    // Changed models are made, compared and removed.
+    assert_eq!(fs::read_dir(two.path().join("models")).unwrap().count(), 0);
+}
+
+#[test]
+fn an_unknown_method_is_named_with_all_there_are() {
+    let error = Work::methods(&["weight.magic".to_owned()]).err().unwrap();
+    let line = error.to_string();
+    assert!(
+        line.contains("weight.magic") && line.contains("weight.row_matching"),
+        "{line}"
+    );
+}

@@ -1,0 +1,140 @@
+//! `datasets/bench.yaml`: which changes, how much of everything in each tier.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::change::Change;
+use super::error::Error;
+use crate::probe;
+use crate::probe::Suite;
+
+/// Where the settings lie below the data root.
+pub const PATH: &str = "datasets/bench.yaml";
+
+const SCHEMA: &str = "kinprobe/bench/v1";
+
+/// Everything in `bench.yaml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    schema: String,
+    /// What is done to suspects, besides nothing.
+    pub changes: Vec<Change>,
+    /// By name.
+    pub tiers: BTreeMap<String, Tier>,
+}
+
+/// How much is measured.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tier {
+    /// The first so many pairs of each relation and change; all when absent.
+    #[serde(default)]
+    pub pairs_of_each_relation: Option<usize>,
+    /// The first so many changes that keep the function, and as many that do not; all when absent.
+    #[serde(default)]
+    pub changes_of_each_kind: Option<usize>,
+    /// Items asked by suite.
+    #[serde(default)]
+    pub suites: BTreeMap<String, usize>,
+}
+
+impl Settings {
+    /// Reads `datasets/bench.yaml` below `data_root`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Settings`].
+    pub fn load(data_root: &Path) -> Result<Self, Error> {
+        let path = data_root.join(PATH);
+        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+        Self::parse(&text).map_err(|reason| Error::Settings { path, reason })
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let settings: Self = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+        if settings.schema != SCHEMA {
+            return Err(format!("its schema is not {SCHEMA}"));
+        }
+        let mut names: Vec<&str> = settings.changes.iter().map(Change::name).collect();
+        names.push(super::change::NONE);
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|two| two[0] == two[1]) {
+            return Err(format!("the change {} occurs twice", twice[0]));
+        }
+        Ok(settings)
+    }
+
+    /// The changes of a tier: none first, then the tier's share in the order of the file.
+    pub fn changes_of(&self, tier: &Tier) -> Vec<Change> {
+        let most = tier.changes_of_each_kind.unwrap_or(usize::MAX);
+        let mut taken = BTreeMap::from([(true, 0), (false, 0)]);
+        let mut chosen = vec![Change::none()];
+        for change in &self.changes {
+            let count = taken.entry(change.exact()).or_default();
+            if *count < most {
+                *count += 1;
+                chosen.push(change.clone());
+            }
+        }
+        chosen
+    }
+}
+
+impl Tier {
+    /// The suites of the tier, each cut to its number of items.
+    ///
+    /// # Errors
+    /// A suite that does not exist or does not load.
+    pub fn load_suites(&self, data_root: &Path) -> Result<Vec<Suite>, Error> {
+        let mut suites = Vec::new();
+        for (id, items) in &self.suites {
+            for suite in probe::select(data_root, std::slice::from_ref(id))? {
+                suites.push(suite.reduced(*items));
+            }
+        }
+        Ok(suites)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::Settings;
+
+    #[test]
+    fn the_shipped_settings_have_both_tiers_and_all_suites() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let settings = Settings::load(root).unwrap();
+        let full = &settings.tiers["full"];
+        let quick = &settings.tiers["quick"];
+        assert_eq!(settings.changes_of(full).len(), settings.changes.len() + 1);
+        assert!(settings.changes_of(quick).len() <= 3);
+        for tier in [full, quick] {
+            let suites = tier.load_suites(root).unwrap();
+            assert!(
+                suites
+                    .iter()
+                    .all(|suite| suite.items.len() == tier.suites[&suite.id])
+            );
+        }
+    }
+
+    #[test]
+    fn wrong_settings_are_refused_with_the_reason() {
+        let good = "schema: kinprobe/bench/v1\nchanges: []\ntiers: {}\n";
+        assert!(Settings::parse(good).is_ok());
+        for (from, to, reason) in [
+            ("bench/v1", "bench/v9", "schema"),
+            ("changes: []", "changes: [none]", "twice"),
+            ("changes: []", "changes: [permute-magic]", "permute-magic"),
+            ("changes: []", "changes: [noise=0.1, noise=0.1]", "twice"),
+            ("tiers: {}", "tiers: {full: {suits: {}}}", "suits"),
+        ] {
+            let error = Settings::parse(&good.replace(from, to)).unwrap_err();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}

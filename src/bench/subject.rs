@@ -1,0 +1,80 @@
+//! A model on the bench with all that was recorded of it.
+
+use std::sync::Arc;
+
+use super::error::Error;
+use crate::evidence::Subject;
+use crate::model::Model;
+use crate::probe::Suite;
+use crate::record;
+use crate::record::Activations;
+use crate::record::LocalRunner;
+use crate::record::Recording;
+use crate::record::RecordingStore;
+use crate::record::WeightProfile;
+use crate::source;
+use crate::source::ModelRef;
+use crate::source::OpenOptions;
+use crate::source::Silent;
+
+/// Opens models and records them.
+pub(super) struct Desk<'a> {
+    pub options: OpenOptions,
+    /// Asked of every model; none where no method needs answers or activations.
+    pub suites: &'a [Suite],
+    pub store: RecordingStore,
+}
+
+/// One model with what was recorded of it.
+pub(super) struct Dossier {
+    pub model: Arc<Model>,
+    profile: WeightProfile,
+    recordings: Vec<Recording>,
+    activations: Option<Activations>,
+    missing: Option<String>,
+}
+
+impl Desk<'_> {
+    /// Opens, reads the weights once, asks the suites.
+    pub fn dossier(&self, place: &ModelRef, label: &str) -> Result<Dossier, Error> {
+        let model = Model::open(source::open(place, &self.options)?, label)?;
+        let mut dossier = Dossier {
+            profile: record::profile(&model, &Silent)?,
+            model: Arc::new(model),
+            recordings: Vec::new(),
+            activations: None,
+            missing: None,
+        };
+        if self.suites.is_empty() {
+            dossier.missing = Some("no suite was asked for".to_owned());
+            return Ok(dossier);
+        }
+        let runner = match LocalRunner::load(&dossier.model) {
+            Ok(runner) => runner,
+            Err(error) if error.is_not_runnable() => {
+                dossier.missing = Some(error.to_string());
+                return Ok(dossier);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        for suite in self.suites {
+            let (recording, activations) = record::run_suite(&runner, suite, &self.store, &Silent)?;
+            dossier.recordings.push(recording);
+            dossier.activations = dossier.activations.take().or(activations);
+        }
+        Ok(dossier)
+    }
+}
+
+impl Dossier {
+    /// The view that methods take.
+    pub fn subject(&self) -> Subject<'_> {
+        Subject {
+            model: &self.model,
+            profile: Some(&self.profile),
+            recordings: &self.recordings,
+            activations: self.activations.as_ref(),
+            missing: self.missing.as_deref(),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What the deciding methods find of what the tables know: without an answer nothing is called
+//! independent.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::lineage::IDENTICAL;
+use super::population::{SHARED_INITIALISATION, is_lineage};
+use super::{Calibration, Population};
+use crate::evidence::Assessment;
+
+/// `(change, relation, runs)` of a table.
+type Place<'a> = (&'a str, &'a str, &'a str);
+
+/// A known relation under a known change that the deciding methods that apply here do not find in
+/// every run of the tables, in words; `None` when they find all of them.
+///
+/// All tables count, those of the pair's own runs too: leaving any out could only hide what is missed.
+pub(super) fn blind_spot(evidence: &[Assessment], calibration: &Calibration) -> Option<String> {
+    let tables = &calibration.everything;
+    let found = found(tables, calibration, |table| applies(table, evidence));
+    let mut known: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
+    for (change, relation, by_runs) in tables.iter().flat_map(Population::cells) {
+        if is_lineage(relation) {
+            let runs = known.entry((change, relation)).or_default();
+            runs.extend(by_runs.keys().map(String::as_str));
+        }
+    }
+    if known.is_empty() {
+        return Some("no table says which relations would have been found".to_owned());
+    }
+    known.into_iter().find_map(|((change, relation), runs)| {
+        let missed = runs
+            .iter()
+            .filter(|runs| !found.contains(&(change, relation, **runs)))
+            .count();
+        (missed > 0).then(|| {
+            format!(
+                "kin of the zoo ({}, suspect changed by: {change}) are missed in {missed} of {} runs",
+                relation.replace('_', " "),
+                runs.len()
+            )
+        })
+    })
+}
+
+/// The score of `table` below which a pair that shares its start is taken to share no more.
+///
+/// Of all pairs of the tables that a deciding method finds: half-way between the highest score of
+/// known shared starts and the lowest of known kin where both are known and apart, the lowest of known
+/// kin where no shared start is known.
+pub(super) fn start_below(table: &Population, calibration: &Calibration) -> Option<f64> {
+    let found = found(&calibration.populations, calibration, |_| true);
+    let (mut shared, mut kin) = (f64::NEG_INFINITY, f64::INFINITY);
+    for (change, relation, by_runs) in table.cells() {
+        for (runs, score) in by_runs {
+            if !found.contains(&(change, relation, runs.as_str())) {
+                continue;
+            }
+            if relation == SHARED_INITIALISATION {
+                shared = shared.max(*score);
+            } else if is_lineage(relation) {
+                kin = kin.min(*score);
+            }
+        }
+    }
+    match (shared.is_finite(), kin.is_finite()) {
+        (true, true) if shared < kin => Some((shared + kin) / 2.0),
+        (false, true) => Some(kin),
+        _ => None,
+    }
+}
+
+/// What the deciding methods among `tables` find.
+fn found<'a>(
+    tables: &'a [Population],
+    calibration: &Calibration,
+    counts: impl Fn(&Population) -> bool,
+) -> BTreeSet<Place<'a>> {
+    let mut found = BTreeSet::new();
+    for table in tables.iter().filter(|table| counts(table)) {
+        let Some(level) = level(table, calibration) else {
+            continue;
+        };
+        for (change, relation, by_runs) in table.cells() {
+            let runs = by_runs.iter().filter(|(_, score)| **score >= level);
+            found.extend(runs.map(|(runs, _)| (change, relation, runs.as_str())));
+        }
+    }
+    found
+}
+
+fn applies(table: &Population, evidence: &[Assessment]) -> bool {
+    evidence.iter().any(|assessment| {
+        let card = assessment.card;
+        card.id == table.method && card.version == table.version && assessment.finding().is_some()
+    })
+}
+
+/// The score at which a method alone concludes `related`.
+fn level(table: &Population, calibration: &Calibration) -> Option<f64> {
+    if table.method == IDENTICAL {
+        let identical = &calibration.identical;
+        return (identical.version == table.version).then_some(identical.decides_at_share);
+    }
+    let test = calibration.exact.get(&table.method)?;
+    (test.version == table.version).then_some(-test.decides_at_log10_p)
+}
