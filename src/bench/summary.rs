@@ -485,14 +485,9 @@ impl Look<'_> {
             relations.extend(others.map(|(one, _)| one.task.relation.as_str()));
             relations.remove(INDEPENDENT);
             let mut wanted = vec![KIN];
+            // Relations apart only where nothing was done: else there would be hundreds of cells.
             if change.is_none() {
                 wanted.extend(relations);
-            } else {
-                wanted.extend(
-                    relations
-                        .into_iter()
-                        .filter(|relation| !is_lineage(relation)),
-                );
             }
             cells.extend(
                 wanted

@@ -5,7 +5,6 @@ use crate::bench::summary::Cell;
 use crate::bench::summary::KIN;
 use crate::bench::summary::Method;
 use crate::bench::summary::Summary;
-use crate::report::number;
 use crate::report::terminal::LABELS;
 use crate::report::terminal::Labelled;
 use crate::report::terminal::Style;
@@ -198,15 +197,15 @@ fn notes(summary: &Summary, style: Style) -> Vec<String> {
 
 /// False positives with their intervals.
 pub(super) fn alarms(called: &Called) -> String {
-    let percent = |share: f64| number::statistic(100.0 * share);
+    let percent = |share: f64| format!("{:.1}", 100.0 * share);
     format!(
         "the verdict calls {} of {} independent pairs related (at most {} %), of {} pairs of runs {} (at most {} %; \
          Clopper-Pearson, 95 %)",
         called.pairs_called,
         called.pairs,
-        percent((called.pairs_interval.1 * 1e4).round() / 1e4),
+        percent(called.pairs_interval.1),
         called.runs,
         called.runs_called,
-        percent((called.runs_interval.1 * 1e4).round() / 1e4),
+        percent(called.runs_interval.1),
     )
 }
