@@ -1,5 +1,6 @@
 //! The stages of a comparison: open, plan, record, assess, judge, report.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -11,6 +12,7 @@ use crate::evidence;
 use crate::evidence::Assessment;
 use crate::evidence::Pair;
 use crate::evidence::Subject;
+use crate::model::DecoderSpec;
 use crate::model::Model;
 use crate::probe;
 use crate::probe::Suite;
@@ -23,6 +25,8 @@ use crate::record::WeightProfile;
 use crate::source;
 use crate::source::ModelRef;
 use crate::source::OpenOptions;
+use crate::source::ZooMember;
+use crate::source::ZooStart;
 use crate::verdict;
 use crate::verdict::Calibration;
 use crate::verdict::Findings;
@@ -207,13 +211,17 @@ impl<'g> Bench<'g> {
             .filter_map(|dossier| dossier.model.artefacts.run.as_deref())
             .collect();
         let digests = pair.map(|dossier| dossier.model.digest());
-        for base in members.iter().filter(|member| member.parent.is_none()) {
-            if base.run.as_deref().is_some_and(|run| runs.contains(&run)) {
-                continue;
-            }
-            let dossier = self.zoo(&base.name)?;
-            if !digests.contains(&dossier.model.digest()) {
-                panel.population.push(dossier);
+        let strangers = strangers(&members, &runs).into_iter();
+        let mut strangers = strangers
+            .map(|base| self.open(&format!("zoo:{}", base.name).parse()?, &base.name))
+            .collect::<Result<Vec<Model>>>()?;
+        let alike = |model: &Model| pair.iter().any(|one| same_construction(&one.model, model));
+        if strangers.iter().filter(|model| alike(model)).count() >= LEAST_ALIKE {
+            strangers.retain(alike);
+        }
+        for model in strangers {
+            if !digests.contains(&model.digest()) {
+                panel.population.push(self.record(model)?);
             }
         }
         if let Some(child) = members
@@ -262,11 +270,100 @@ impl<'g> Bench<'g> {
     }
 }
 
+/// With fewer bases built like the pair than this, the null is all bases there are.
+const LEAST_ALIKE: usize = 3;
+
+/// Bases that share neither a run nor initial weights with the pair or with each other, and whose
+/// answers none of them learnt.
+fn strangers<'m>(members: &'m [ZooMember], runs: &[&str]) -> Vec<&'m ZooMember> {
+    let ours = |member: &&ZooMember| member.run.as_deref().is_some_and(|run| runs.contains(&run));
+    let teachers = members
+        .iter()
+        .filter(ours)
+        .filter_map(|m| m.teacher.as_deref());
+    let teachers: Vec<&str> = teachers.collect();
+    let starts = members
+        .iter()
+        .filter(ours)
+        .filter_map(|m| m.initial.as_ref());
+    let mut starts: BTreeSet<&ZooStart> = starts.collect();
+    members
+        .iter()
+        .filter(|member| member.parent.is_none() && member.teacher.is_none())
+        .filter(|member| !teachers.contains(&member.name.as_str()))
+        .filter(|member| {
+            member
+                .initial
+                .as_ref()
+                .is_none_or(|start| starts.insert(start))
+        })
+        .collect()
+}
+
+/// Whether two models have the same configuration, so that nothing but their weights differs.
+fn same_construction(one: &Model, other: &Model) -> bool {
+    match (&one.spec, &other.spec) {
+        (Ok(one), Ok(other)) => {
+            let bare = |spec: &DecoderSpec| DecoderSpec {
+                caveats: Vec::new(),
+                ..spec.clone()
+            };
+            bare(one) == bare(other)
+        }
+        _ => false,
+    }
+}
+
 /// Why a model cannot be run at all.
 fn not_runnable(model: &Model) -> Option<String> {
     match (&model.spec, &model.tokenizer) {
         (Err(reason), _) | (Ok(_), Err(reason)) => Some(reason.clone()),
         (Ok(spec), Ok(_)) if !spec.unsupported.is_empty() => Some(spec.unsupported.join("; ")),
         (Ok(_), Ok(_)) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ZooMember;
+    use super::ZooStart;
+    use super::strangers;
+
+    fn member(name: &str, seed: Option<u64>, teacher: Option<&str>) -> ZooMember {
+        ZooMember {
+            name: name.to_owned(),
+            run: Some(name.to_owned()),
+            parent: None,
+            relation: None,
+            initial: seed.map(|seed| ZooStart {
+                architecture: "a".to_owned(),
+                seed,
+            }),
+            teacher: teacher.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn the_null_is_of_runs_that_share_nothing() {
+        let mut members = vec![
+            member("one", Some(1), None),
+            member("two", Some(2), None),
+            member("twin-of-one", Some(1), None),
+            member("three", Some(3), None),
+            member("twin-of-three", Some(3), None),
+            member("pupil", Some(4), Some("two")),
+        ];
+        members.push(ZooMember {
+            parent: Some("two".to_owned()),
+            initial: None,
+            ..member("child", None, None)
+        });
+        let names = |runs: &[&str]| -> Vec<String> {
+            let found = strangers(&members, runs).into_iter();
+            found.map(|member| member.name.clone()).collect()
+        };
+        assert_eq!(names(&["one"]), ["two", "three"]);
+        assert_eq!(names(&["pupil"]), ["one", "three"]);
+        assert_eq!(names(&[]), ["one", "two", "three"]);
     }
 }

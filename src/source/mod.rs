@@ -28,6 +28,7 @@ pub use reference::Locator;
 pub use reference::ModelRef;
 pub use root::data_root;
 pub use zoo::ZooMember;
+pub use zoo::ZooStart;
 pub use zoo::zoo_members;
 
 use std::path::PathBuf;

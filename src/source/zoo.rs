@@ -30,6 +30,19 @@ pub struct ZooMember {
     pub parent: Option<String>,
     /// How it was made from its parent.
     pub relation: Option<String>,
+    /// Where a base started.
+    pub initial: Option<ZooStart>,
+    /// The member whose outputs it learnt.
+    pub teacher: Option<String>,
+}
+
+/// Initial weights: bases with equal ones are not independent of each other.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct ZooStart {
+    /// Name of the architecture.
+    pub architecture: String,
+    /// Of the random weights.
+    pub seed: u64,
 }
 
 #[derive(Deserialize)]
