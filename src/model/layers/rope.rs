@@ -26,7 +26,8 @@ pub(in crate::model) struct Rotation {
 /// The rotation of `count` positions from `start`.
 ///
 /// Angles are formed in f32, as `transformers` forms them: at long range their rounding shows in the
-/// logits, so that a better angle would be further from the reference.
+/// logits, so that a better angle would be further from the reference. What else llama.cpp's layout
+/// comes with is the single-precision functions of its engines.
 pub(in crate::model) fn rotation(
     rope: &RopeSpec,
     head_dim: usize,
@@ -34,17 +35,24 @@ pub(in crate::model) fn rotation(
     (dtype, device): (DType, &Device),
     (pairs, mode): (Pairs, Mode),
 ) -> Result<Rotation> {
-    let frequencies = inverse_frequencies(rope, head_dim);
+    let frequencies = match pairs {
+        Pairs::Halves => rope.frequencies(head_dim),
+        Pairs::Neighbours => inverse_frequencies(rope, head_dim, f32::powf),
+    };
     let angles: Vec<f32> = (start..start + count)
         .flat_map(|position| frequencies.iter().map(move |f| position as f32 * f))
         .collect();
-    let table = |f: fn(f64) -> f64| {
-        let values: Vec<f32> = angles.iter().map(|a| f(f64::from(*a)) as f32).collect();
+    let table = |exact: fn(f64) -> f64, single: fn(f32) -> f32| {
+        let value = |angle: f32| match pairs {
+            Pairs::Halves => exact(f64::from(angle)) as f32,
+            Pairs::Neighbours => single(angle),
+        };
+        let values: Vec<f32> = angles.iter().map(|angle| value(*angle)).collect();
         Tensor::from_vec(values, (count, head_dim / 2), device)?.to_dtype(dtype)
     };
     Ok(Rotation {
-        cos: table(f64::cos)?,
-        sin: table(f64::sin)?,
+        cos: table(f64::cos, f32::cos)?,
+        sin: table(f64::sin, f32::sin)?,
         pairs,
         mode,
     })
@@ -72,17 +80,28 @@ impl RopeSpec {
     /// Radians per position of each pair of a head's dimensions, fastest first: what this rope does,
     /// however its config spells it.
     pub fn frequencies(&self, head_dim: usize) -> Vec<f32> {
-        inverse_frequencies(self, head_dim)
+        let power = |base: f32, exponent: f32| {
+            let power = f64::from(base).powf(f64::from(exponent));
+            power as f32
+        };
+        inverse_frequencies(self, head_dim, power)
     }
 }
 
 /// `theta^(-2i / head_dim)` for each pair `i`, then scaled.
-fn inverse_frequencies(rope: &RopeSpec, head_dim: usize) -> Vec<f32> {
+fn inverse_frequencies(
+    rope: &RopeSpec,
+    head_dim: usize,
+    power: impl Fn(f32, f32) -> f32,
+) -> Vec<f32> {
     (0..head_dim / 2)
         .map(|pair| {
             let exponent = (2 * pair) as f32 / head_dim as f32;
-            let power = f64::from(rope.theta as f32).powf(f64::from(exponent)) as f32;
-            scaled(1.0 / power, pair, &rope.scaling)
+            scaled(
+                1.0 / power(rope.theta as f32, exponent),
+                pair,
+                &rope.scaling,
+            )
         })
         .collect()
 }
