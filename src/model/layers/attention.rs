@@ -85,6 +85,12 @@ impl Attention {
         let (query, key) = self.place(query, key, rotation)?;
         let value = value.transpose(1, 2)?.contiguous()?;
         let (key, value) = extend(cache, key, value)?;
+        let (key, value) = match rotation {
+            Some(rotation) if rotation.each_head_apart() => {
+                (self.repeated(&key)?, self.repeated(&value)?)
+            }
+            _ => (key, value),
+        };
         let pattern = self.pattern(&query, &key)?;
         see(tap, Site::Pattern(layer), &pattern)?;
         let z = self.mix(&pattern, &value)?;
@@ -118,9 +124,10 @@ impl Attention {
     /// Attention weights `[batch, heads, pos, key_pos]`.
     fn pattern(&self, query: &Tensor, key: &Tensor) -> Result<Tensor> {
         let (batch, _, pos, _) = query.dims4()?;
-        let key_pos = key.dim(2)?;
+        let (_, key_heads, key_pos, _) = key.dims4()?;
+        let together = self.heads / key_heads * pos;
         let scores = (query * self.scale)?
-            .reshape((batch, self.key_heads, self.group() * pos, self.head_dim))?
+            .reshape((batch, key_heads, together, self.head_dim))?
             .matmul(&key.t()?)?
             .reshape((batch, self.heads, pos, key_pos))?;
         let scores = match mask(pos, key_pos, self.window, query.dtype(), query.device())? {
@@ -139,17 +146,24 @@ impl Attention {
     /// What each head reads: `[batch, pos, heads, head_dim]`.
     fn mix(&self, pattern: &Tensor, value: &Tensor) -> Result<Tensor> {
         let (batch, _, pos, key_pos) = pattern.dims4()?;
+        let key_heads = value.dim(1)?;
+        let together = self.heads / key_heads * pos;
         pattern
-            .reshape((batch, self.key_heads, self.group() * pos, key_pos))?
+            .reshape((batch, key_heads, together, key_pos))?
             .matmul(value)?
             .reshape((batch, self.heads, pos, self.head_dim))?
             .transpose(1, 2)?
             .contiguous()
     }
 
-    /// Query heads that share a key head. They lie side by side, so that one product serves them.
-    fn group(&self) -> usize {
-        self.heads / self.key_heads
+    /// Keys or values once for each query head that reads them. Otherwise the query heads of a key head,
+    /// which lie side by side, share one product.
+    fn repeated(&self, x: &Tensor) -> Result<Tensor> {
+        let (batch, key_heads, pos, width) = x.dims4()?;
+        let each = self.heads / key_heads;
+        x.unsqueeze(2)?
+            .expand((batch, key_heads, each, pos, width))?
+            .reshape((batch, self.heads, pos, width))
     }
 }
 

@@ -59,6 +59,12 @@ pub(in crate::model) fn rotation(
 }
 
 impl Rotation {
+    /// Whether each query head has a product of its own, as in the engines whose layout this is: how a
+    /// product is blocked, and with it its last bits, depends on the number of rows.
+    pub(super) fn each_head_apart(&self) -> bool {
+        self.pairs == Pairs::Neighbours
+    }
+
     /// Rotates `[batch, heads, pos, head_dim]`.
     pub(super) fn apply(&self, x: &Tensor) -> Result<Tensor> {
         if self.pairs == Pairs::Neighbours {
