@@ -129,3 +129,15 @@ fn the_list_names_every_laundering() {
         assert!(text.contains(one["name"].as_str().unwrap()), "{one}");
     }
 }
+
+#[test]
+fn names_that_store_gains_otherwise_are_given_the_bits_for_it() {
+    let place = TempDir::new().unwrap();
+    let out = place.path().join("copy");
+    let out = out.to_str().unwrap();
+    let args = ["--with", "rename=gguf", "-o", out, "--json"];
+    let output = kinprobe(&[["zoo", "launder", "zoo:base-gemma"].as_slice(), &args].concat());
+    assert!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["stored"], "float32");
+}

@@ -37,7 +37,7 @@ impl Evidence for Diff {
     fn assess(&self, pair: &Pair<'_>) -> Result<Outcome, Error> {
         let (a, b) = (pair.reference.model, pair.suspect.model);
         let Some(plans) = Plans::new(a, b) else {
-            let reason = "one of the models has no config".to_owned();
+            let reason = "one of the models has no config that says its construction".to_owned();
             return Ok(Outcome::NotApplicable(reason));
         };
         let controls = Controls::measure(pair, &|a: Subject<'_>, b: Subject<'_>| {

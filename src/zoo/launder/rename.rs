@@ -4,7 +4,9 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::model::Binding;
 use crate::model::DecoderSpec;
+use crate::model::weights::Step as ViewStep;
 
 use super::draft::Draft;
 use super::step::Kind;
@@ -51,7 +53,17 @@ fn apply<'a>(draft: &mut Draft<'a>, work: &Work<'a>) -> Result<(), Refusal> {
     if vocabulary == Vocabulary::Gguf && family.gguf.is_empty() && family.id != "mixtral" {
         return Err(format!("llama.cpp has no names for {} models", family.id).into());
     }
+    let own = draft.names()?;
     draft.naming = Some((vocabulary, work.seed));
+    // Gemma's gains are stored less one, in llama.cpp's files in full: the same bits do not hold both.
+    let less_one = |binding: &Binding| binding.view.steps().contains(&ViewStep::PlusOne);
+    let theirs = draft.names()?;
+    if own
+        .iter()
+        .any(|(role, own)| theirs.get(role).map(less_one) != Some(less_one(own)))
+    {
+        draft.computes();
+    }
     Ok(())
 }
 
