@@ -271,7 +271,7 @@ impl<'g> Bench<'g> {
 }
 
 /// With fewer bases built like the pair than this, the null is all bases there are.
-const LEAST_ALIKE: usize = 3;
+const LEAST_ALIKE: usize = 2;
 
 /// Bases that share neither a run nor initial weights with the pair or with each other, and whose
 /// answers none of them learnt.
