@@ -12,7 +12,7 @@
 //! | [`evidence`] | what two models share: one method per file, each with its card and null |
 //! | [`verdict`] | evidence -> findings, under the rules of evidence |
 //! | [`report`] | plain data -> terminal, JSON, HTML |
-//! | [`bench`] | every method against pairs of known relation; calibration tables |
+//! | [`mod@bench`] | every method against pairs of known relation; calibration tables |
 //! | [`zoo`] | ground truth: seeded training and transformations of small models |
 //! | [`stat`] | pure numbers: nulls, tails in log space, intervals, CKA |
 //! | [`text`] | the one type through which foreign text reaches a reader |
