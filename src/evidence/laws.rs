@@ -50,7 +50,7 @@ fn applicable<'a>(pair: &'a Pair<'a>) -> Vec<(&'static dyn Evidence, Finding)> {
     let found: Vec<_> = methods()
         .filter_map(|method| Some((method, assess(method, pair)?)))
         .collect();
-    let lacking = ["weight.row_order", "tokenizer.overlap", "config.diff"];
+    let lacking = ["weight.row_order", "tokenizer.overlap"];
     assert_eq!(found.len() + lacking.len(), methods().count());
     found
 }
@@ -145,8 +145,9 @@ fn a_model_is_most_like_itself() {
             itself.statistic > 0.999 && itself.statistic <= 1.0 + 1e-12,
             "{id}"
         );
-        // Of strangers, who agree in nothing, it says nothing: its card says so.
-        if id == "weight.shared_start" {
+        // Of strangers, who agree in nothing, the one says nothing; toys are all of one construction,
+        // which is all that the other reads.
+        if ["weight.shared_start", "config.diff"].contains(&id) {
             continue;
         }
         assert!(

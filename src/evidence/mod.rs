@@ -287,6 +287,9 @@ pub enum Error {
     /// A tensor could not be read or decoded.
     #[error(transparent)]
     Tensors(#[from] crate::model::tensors::Error),
+    /// A matrix could not be brought into canonical form.
+    #[error(transparent)]
+    Canonical(#[from] crate::model::canonical::Error),
     /// A matrix product failed.
     #[error("a matrix product failed: {0}")]
     Product(#[from] candle_core::Error),

@@ -1,6 +1,7 @@
 //! The canonical view of a model: config, tokenizer, tensors addressed by role, and one decoder.
 
 pub mod arch;
+pub mod canonical;
 pub mod config;
 pub mod decoder;
 mod layers;
@@ -15,6 +16,7 @@ pub(crate) mod toy;
 pub mod weights;
 
 pub use arch::Family;
+pub use canonical::Canonical;
 pub use config::{ConfigError, RawConfig};
 pub use decoder::{Decoder, KvCache, Mode};
 pub use role::{Expert, Param, Part, Role};

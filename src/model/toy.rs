@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value};
 
 use super::tensors::TensorStore;
-use super::{Binding, Model, Part, Role, Weights};
+use super::{Binding, DecoderSpec, Model, Part, RawConfig, Role, Weights, arch};
 use crate::source::{Artefacts, Format};
 use crate::stat::moments::Running;
 use crate::stat::random;
@@ -142,6 +142,28 @@ impl Toy {
         self.tensors.insert(role, (rows, order.len(), kept));
     }
 
+    /// The Llama that the tensors are of, with heads of at most eight dimensions.
+    fn spec(&self) -> DecoderSpec {
+        let (vocab_size, hidden_size, _) = self.tensors[&Role::model(Part::Embed)];
+        let blocks = self.tensors.keys().filter_map(|role| role.layer);
+        let layers = blocks.max().map_or(0, |last| last as usize + 1);
+        let units = self.tensors.get(&Role::layer(0, Part::Up));
+        let head_dim = if hidden_size % 8 == 0 { 8 } else { hidden_size };
+        let config = serde_json::json!({
+            "model_type": "llama", "vocab_size": vocab_size, "hidden_size": hidden_size,
+            "intermediate_size": units.map_or(1, |(rows, ..)| *rows), "num_hidden_layers": layers,
+            "num_attention_heads": hidden_size / head_dim, "head_dim": head_dim,
+            "num_key_value_heads": hidden_size / head_dim, "hidden_act": "silu",
+            "rms_norm_eps": 1e-5, "max_position_embeddings": 64, "tie_word_embeddings": true,
+        });
+        let Value::Object(config) = config else {
+            unreachable!("an object was written")
+        };
+        let config = RawConfig::new(config);
+        let family = arch::family(&config).unwrap();
+        (family.spec)(&config).unwrap()
+    }
+
     /// Written to a folder and opened as any model is. The folder goes with the second value.
     pub fn open(&self) -> (Model, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
@@ -167,7 +189,13 @@ impl Toy {
         let store = TensorStore::open_files([path.as_path()], Format::Safetensors).unwrap();
         let (weights, unbound) = Weights::new(store, &bindings);
         assert!(unbound.is_empty(), "{unbound:?}");
-        (model(&self.label, weights), folder)
+        (
+            Model {
+                spec: Ok(self.spec()),
+                ..model(&self.label, weights)
+            },
+            folder,
+        )
     }
 }
 

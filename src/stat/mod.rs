@@ -12,5 +12,6 @@ pub mod isotonic;
 pub mod moments;
 pub mod random;
 pub mod roc;
+pub mod spectral;
 pub mod tails;
 pub mod uniform;
