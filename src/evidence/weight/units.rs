@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use candle_core::{Device, Tensor};
 use rand_chacha::ChaCha8Rng;
 
+use super::nearest::Top;
 use crate::evidence::Error;
 use crate::model::{Part, Role, Weights};
 use crate::stat::random;
@@ -18,10 +19,6 @@ const BLOCK_ELEMENTS: usize = 1 << 22;
 /// Hidden units looked up per layer. More sharpen nothing: a child whose rows correlate with its
 /// parent's as weakly as 0.1 already meets hundreds of these.
 pub(super) const QUERIES: usize = 512;
-
-/// Similarities are compared on this grid, coarser than the rounding of a matrix product, so that
-/// equal rows tie wherever they stand.
-const TIE_GRID: f32 = (1 << 18) as f32;
 
 /// The input matrices of one dense MLP: unit `i` is row `i` of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,44 +199,6 @@ impl Rows {
                     .collect()
             })
             .collect())
-    }
-}
-
-/// The largest value so far and where it stood.
-#[derive(Debug, Clone, Copy)]
-struct Top {
-    value: f32,
-    unit: usize,
-    /// Units tied at this value.
-    ties: usize,
-}
-
-impl Default for Top {
-    fn default() -> Self {
-        Self {
-            value: f32::NEG_INFINITY,
-            unit: 0,
-            ties: 0,
-        }
-    }
-}
-
-impl Top {
-    /// Of units tied at the top each is kept with equal probability.
-    fn see(&mut self, value: f32, unit: usize, rng: &mut ChaCha8Rng) {
-        let value = (value * TIE_GRID).round() / TIE_GRID;
-        if value > self.value {
-            *self = Self {
-                value,
-                unit,
-                ties: 1,
-            };
-        } else if value == self.value {
-            self.ties += 1;
-            if random::below(rng, self.ties) == 0 {
-                self.unit = unit;
-            }
-        }
     }
 }
 
