@@ -170,6 +170,7 @@ fn judged(reference: &Checkpoint, suspect: &Checkpoint) -> (Vec<Assessment>, Fin
         population: &population,
         derived: None,
         seed: 0,
+        memo: kinprobe::evidence::Memo::default(),
     };
     let mut started = Vec::new();
     let assessments = evidence::assess_all(&pair, |card| started.push(card.id));

@@ -24,6 +24,7 @@ use super::subject::Desk;
 use super::subject::Dossier;
 use crate::evidence;
 use crate::evidence::Evidence;
+use crate::evidence::Memo;
 use crate::evidence::Needs;
 use crate::evidence::Pair;
 use crate::probe::Suite;
@@ -325,6 +326,7 @@ impl<'a> Run<'a> {
             population: &[],
             derived: None,
             seed: self.work.seed,
+            memo: Memo::default(),
         }
     }
 

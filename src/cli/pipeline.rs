@@ -10,6 +10,7 @@ use crate::cli::Global;
 use crate::cli::progress::Bars;
 use crate::evidence;
 use crate::evidence::Assessment;
+use crate::evidence::Memo;
 use crate::evidence::Pair;
 use crate::evidence::Subject;
 use crate::model::DecoderSpec;
@@ -251,6 +252,7 @@ impl<'g> Bench<'g> {
                 .as_ref()
                 .map(|(parent, child)| (parent.subject(), child.subject())),
             seed: self.seed,
+            memo: Memo::default(),
         };
         evidence::assess_all(&pair, |_| {})
     }

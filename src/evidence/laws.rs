@@ -11,6 +11,7 @@ use crate::stat::random;
 fn dims() -> Dims {
     Dims {
         width: 64,
+        vocab: 160,
         ..Dims::default()
     }
 }

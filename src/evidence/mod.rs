@@ -15,6 +15,7 @@ pub(crate) mod toy;
 mod weight;
 
 pub use behaviour::alike;
+pub use weight::Memo;
 
 use std::collections::BTreeMap;
 
@@ -153,6 +154,8 @@ pub struct Pair<'a> {
     pub derived: Option<(Subject<'a>, Subject<'a>)>,
     /// Seeds every random choice.
     pub seed: u64,
+    /// What several methods read and is found only once; starts empty.
+    pub memo: Memo,
 }
 
 /// What came of it.

@@ -1,6 +1,6 @@
 //! Toy models with what was recorded of them.
 
-use super::{Pair, Subject};
+use super::{Memo, Pair, Subject};
 use crate::model::Model;
 use crate::model::toy::{Dims, Toy};
 use crate::record;
@@ -47,6 +47,7 @@ pub(crate) fn pair<'a>(reference: &'a Open, suspect: &'a Open) -> Pair<'a> {
         population: &[],
         derived: None,
         seed: 0,
+        memo: Memo::default(),
     }
 }
 

@@ -6,10 +6,10 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value};
 
 use super::tensors::TensorStore;
-use super::{Binding, DecoderSpec, Model, Part, RawConfig, Role, Weights, arch};
+use super::{Binding, DecoderSpec, Model, Param, Part, RawConfig, Role, Weights, arch};
 use crate::source::{Artefacts, Format};
 use crate::stat::moments::Running;
-use crate::stat::random;
+use crate::stat::{random, spectral};
 
 /// Dimensions of a toy.
 #[derive(Debug, Clone, Copy)]
@@ -140,6 +140,107 @@ impl Toy {
         let kept = (0..rows).flat_map(|r| order.iter().map(move |&i| (r, i)));
         let kept = kept.map(|(r, i)| values[r * columns + i]).collect();
         self.tensors.insert(role, (rows, order.len(), kept));
+    }
+
+    /// Gains folded into the matrices behind, then everything in a randomly rotated basis.
+    pub fn rotated(&self, seed: u64) -> Self {
+        let width = self.tensors[&Role::model(Part::Embed)].1;
+        let mut rng = random::stream(seed, "toy rotation");
+        let random: Vec<f64> = (0..width * width)
+            .map(|_| random::normal(&mut rng))
+            .collect();
+        let rotation = spectral::polar(&random, width, width).unwrap();
+        let mut turned = self.clone();
+        let matrices = turned.tensors.iter_mut();
+        for (role, (rows, columns, values)) in
+            matrices.filter(|(role, _)| role.param != Param::Bias)
+        {
+            let gain = match role.part {
+                Part::Query | Part::Key | Part::Value => Some(Part::AttentionNorm),
+                Part::Gate | Part::Up => Some(Part::MlpNorm),
+                _ => None,
+            };
+            let gain =
+                gain.map(|part| &self.tensors[&Role::layer(role.layer.unwrap() as usize, part)].2);
+            let at = |row: usize, column: usize| {
+                let factor = gain.map_or(1.0, |gain| f64::from(gain[column]));
+                f64::from(values[row * *columns + column]) * factor
+            };
+            let cells = (0..*rows).flat_map(|row| (0..*columns).map(move |column| (row, column)));
+            *values = match role.part {
+                part if part.is_norm() => vec![1.0; values.len()],
+                // What is written: rotation^T W.
+                Part::Output | Part::Down => cells
+                    .map(|(row, column)| {
+                        (0..width)
+                            .map(|k| rotation[k * width + row] * at(k, column))
+                            .sum::<f64>() as f32
+                    })
+                    .collect(),
+                // What is read: W rotation.
+                _ => cells
+                    .map(|(row, column)| {
+                        (0..width)
+                            .map(|k| at(row, k) * rotation[k * width + column])
+                            .sum::<f64>() as f32
+                    })
+                    .collect(),
+            };
+        }
+        // The final gain belongs to the head, which is tied; it is left out here.
+        turned
+    }
+
+    /// The same without block `layer`.
+    pub fn without_layer(&self, layer: u32) -> Self {
+        let mut left = self.clone();
+        left.tensors = self
+            .tensors
+            .iter()
+            .filter(|(role, _)| role.layer != Some(layer))
+            .map(|(role, tensor)| {
+                let shifted = role.layer.map(|at| if at > layer { at - 1 } else { at });
+                (
+                    Role {
+                        layer: shifted,
+                        ..*role
+                    },
+                    tensor.clone(),
+                )
+            })
+            .collect();
+        left
+    }
+
+    /// Every hidden unit that is not among `keep` drawn anew.
+    pub fn redrawn(&self, keep: &[usize], seed: u64) -> Self {
+        let (_, width, _) = self.tensors[&Role::model(Part::Embed)];
+        let (units, ..) = self.tensors[&Role::layer(0, Part::Up)];
+        let dims = Dims {
+            layers: 4,
+            width,
+            units,
+            vocab: 4,
+        };
+        let other = Self::new(seed, dims);
+        let mut mixed = self.clone();
+        for (role, (_, columns, values)) in &mut mixed.tensors {
+            let fresh = match role.part {
+                Part::Gate | Part::Up | Part::Down => &other.tensors[role].2,
+                _ => continue,
+            };
+            for (at, value) in values.iter_mut().enumerate() {
+                let unit = if role.part == Part::Down {
+                    at % *columns
+                } else {
+                    at / *columns
+                };
+                if !keep.contains(&unit) {
+                    *value = fresh[at];
+                }
+            }
+        }
+        mixed
     }
 
     /// The Llama that the tensors are of, with heads of at most eight dimensions.

@@ -28,11 +28,16 @@ impl CentredGram {
         let width = values.len() / rows;
         let centred = centre_columns(values, width)?;
         let gram = products(&centred, rows, width);
-        Self::from_gram(gram, rows)
+        Self::of_gram(gram, rows)
     }
 
-    /// Of a Gram matrix, row-major `[rows, rows]`.
-    fn from_gram(mut gram: Vec<f64>, rows: usize) -> Option<Self> {
+    /// Of a Gram matrix, row-major `[rows, rows]`, of values centred over the rows.
+    ///
+    /// `None` as for [`CentredGram::new`].
+    pub fn of_gram(mut gram: Vec<f64>, rows: usize) -> Option<Self> {
+        if rows < LEAST_ROWS || gram.len() != rows * rows || gram.iter().any(|x| !x.is_finite()) {
+            return None;
+        }
         let n = rows as f64;
         for i in 0..rows {
             gram[i * rows + i] = 0.0;

@@ -10,6 +10,7 @@ pub mod index;
 pub mod interval;
 pub mod isotonic;
 pub mod moments;
+pub mod path;
 pub mod random;
 pub mod roc;
 pub mod spectral;

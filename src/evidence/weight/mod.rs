@@ -1,7 +1,11 @@
 //! Weights: what is stored, layer by layer.
 
+mod aligned_attention;
+mod aligned_rows;
+mod alignment;
 mod bias_profile;
 mod curves;
+mod head_angles;
 mod identical_tensors;
 mod mlp_profile;
 mod nearest;
@@ -13,7 +17,10 @@ mod shared_start;
 mod std_profile;
 mod tensor_cosine;
 mod tokens;
+mod unit_agreement;
 mod units;
+
+pub use alignment::Memo;
 
 use super::Evidence;
 
@@ -21,6 +28,11 @@ pub(super) static METHODS: &[&dyn Evidence] = &[
     &row_matching::RowMatching,
     &row_order::RowOrder,
     &residual_index::ResidualIndex,
+    &aligned_rows::AlignedRows,
+    &unit_agreement::UnitAgreement,
+    &aligned_attention::QUERY_KEY,
+    &aligned_attention::VALUE_OUTPUT,
+    &head_angles::HeadAngles,
     &identical_tensors::IdenticalTensors,
     &tensor_cosine::TensorCosine,
     &shared_start::SharedStart,

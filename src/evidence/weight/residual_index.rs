@@ -196,7 +196,11 @@ impl Sums {
             let right = right.index_select(columns, 1)?.contiguous()?;
             let block = left.index_select(rows, 0)?.contiguous()?.matmul(&right)?;
             let length = block.sqr()?.sum_all()?.sqrt()?.to_scalar::<f32>()?;
-            if length > 0.0 { block / f64::from(length) } else { Ok(block) }
+            if length > 0.0 {
+                block / f64::from(length)
+            } else {
+                Ok(block)
+            }
         };
         let written = block(&split.others, &split.yardstick)?;
         let read = block(&split.yardstick, &split.others)?.t()?.contiguous()?;
@@ -215,8 +219,7 @@ impl Sums {
         product: usize,
         split: &Split,
     ) -> Result<Option<Tensor>, Error> {
-        let (Some(ours), Some(theirs)) = (&self.products[product], &other.products[product])
-        else {
+        let (Some(ours), Some(theirs)) = (&self.products[product], &other.products[product]) else {
             return Ok(None);
         };
         let queries = places(&split.queries)?;
@@ -299,7 +302,9 @@ impl Count {
             controls: controls.list.clone(),
             figures: Vec::new(),
             table: Some(Table {
-                columns: ["product", "own index", "looked up"].map(str::to_owned).to_vec(),
+                columns: ["product", "own index", "looked up"]
+                    .map(str::to_owned)
+                    .to_vec(),
                 rows: self
                     .by_product
                     .iter()

@@ -1,0 +1,455 @@
+//! Bringing two models' residual streams into one basis, and finding which layer became which.
+//!
+//! A model computes the same when its residual stream is permuted or rotated and its hidden units are
+//! put in another order. Before two such models can be compared number by number the rotation must be
+//! found: from the tokens that both vocabularies share (orthogonal Procrustes), or, when vocabulary and
+//! embedding were replaced, from hidden units, which can be matched by what no rotation changes.
+//!
+//! The order of hidden units is never looked at, so that an exact test on it stays exact in the basis
+//! that was found. Layers of the suspect that took part in the fit are named, so that other statistics can
+//! be read off those that did not.
+
+mod fit;
+mod units;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use candle_core::{DType, Device, Tensor};
+
+use super::tokens;
+use crate::evidence::Error;
+use crate::model::{Canonical, Model};
+use crate::stat::{path, random};
+use fit::{Fit, Layers, Pairs};
+pub(super) use units::Units;
+
+/// Layers of the suspect whose units are fitted at most; half of the layers at most.
+const FITTED_LAYERS: usize = 3;
+
+/// Units of a fitted layer at most.
+const FITTED_UNITS: usize = 512;
+
+/// Units per layer that layers are compared by.
+const COMPARED_UNITS: usize = 64;
+
+/// Shared tokens that the rotation is read off at most.
+const TOKENS: usize = 8192;
+
+/// Residual streams whose widths differ by more than this factor are left alone: nobody cuts so much away
+/// and keeps a model.
+const WIDEST: usize = 4;
+
+/// Two models in one basis.
+#[derive(Debug)]
+pub(super) struct Alignment {
+    /// `[width, other width]`, f32: rows of the reference times this are in the suspect's basis.
+    pub rotation: Tensor,
+    /// Where the rotation was first read off.
+    pub from: Start,
+    /// Mean cosine of the fitted units' directions with their partners'; unmatched ones count as 0.
+    pub similarity: f64,
+    /// Layers of the suspect that the rotation was fitted on.
+    pub fitted: Vec<usize>,
+    /// For each layer of the suspect the layer of the reference that it corresponds to.
+    pub layers: Vec<Option<usize>>,
+    /// Mean cosine of the nearest units, row-major `[layers of the reference, layers of the suspect]`.
+    pub likeness: Vec<f64>,
+}
+
+/// Where a rotation was first read off, before it was refined on hidden units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// Nowhere: the bases agree as they are.
+    AsStored,
+    /// Embeddings of shared tokens.
+    Vocabulary,
+    /// Hidden units, matched by what no rotation changes.
+    Units,
+}
+
+impl Start {
+    /// For a reader.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::AsStored => "the bases as they are stored",
+            Self::Vocabulary => "the embeddings of shared tokens",
+            Self::Units => "hidden units matched by what no rotation changes",
+        }
+    }
+}
+
+/// Alignments of a pair and its controls, each found once.
+///
+/// Keyed by where the models lie in memory: it belongs to one [`crate::evidence::Pair`], whose models
+/// outlive it.
+#[derive(Debug, Default)]
+pub struct Memo(Mutex<BTreeMap<(usize, usize), Found>>);
+
+/// An alignment, or in words why there is none.
+pub(super) type Found = Arc<Result<Alignment, String>>;
+
+impl Memo {
+    /// The alignment of `a` onto `b`.
+    pub(super) fn of(&self, a: &Model, b: &Model, seed: u64) -> Result<Found, Error> {
+        let place = |model: &Model| std::ptr::from_ref(model) as usize;
+        let key = (place(a), place(b));
+        let lock = || {
+            self.0
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+        };
+        if let Some(found) = lock().get(&key) {
+            return Ok(found.clone());
+        }
+        let found = Arc::new(align(a, b, seed)?);
+        lock().insert(key, found.clone());
+        Ok(found)
+    }
+}
+
+/// Brings `a` into the basis of `b`.
+pub(super) fn align(a: &Model, b: &Model, seed: u64) -> Result<Result<Alignment, String>, Error> {
+    let (ours, theirs) = match (Canonical::of(a), Canonical::of(b)) {
+        (Ok(a), Ok(b)) => (a, b),
+        (Err(why), _) => return Ok(Err(format!("reference: {why}"))),
+        (_, Err(why)) => return Ok(Err(format!("suspect: {why}"))),
+    };
+    let fitted = spread(theirs.spec.num_hidden_layers);
+    let mut targets = Vec::with_capacity(fitted.len());
+    for layer in &fitted {
+        let Some(units) = Units::of(&theirs, *layer)? else {
+            return Ok(Err(format!("suspect: layer {layer} has no complete MLP")));
+        };
+        let mut rng = random::stream(seed, &format!("fitted units {layer}"));
+        let chosen = random::subset(&mut rng, units.len(), FITTED_UNITS.min(units.len()));
+        targets.push(units.at(&chosen)?);
+    }
+    if targets.is_empty() {
+        return Ok(Err("suspect: no layers".to_owned()));
+    }
+    let starts = starts(a, b, &ours, &theirs, seed)?;
+    let Some(partners) = Partners::find(&ours, &targets, &starts)? else {
+        return Ok(Err("reference: a layer has no complete MLP".to_owned()));
+    };
+    let mut best: Option<(Start, Fit)> = None;
+    for (start, fit) in partners.fits(&ours, &targets, starts)? {
+        if best
+            .as_ref()
+            .is_none_or(|(_, best)| fit.similarity > best.similarity)
+        {
+            best = Some((start, fit));
+        }
+    }
+    let Some((from, fit)) = best else {
+        return Ok(Err(format!(
+            "residual streams of {} and {} coordinates cannot be brought into one basis",
+            ours.spec.hidden_size, theirs.spec.hidden_size
+        )));
+    };
+    let likeness = likeness(&ours, &theirs, &fit.rotation, seed)?;
+    let (rows, columns) = (ours.spec.num_hidden_layers, theirs.spec.num_hidden_layers);
+    Ok(Ok(Alignment {
+        rotation: fit.rotation,
+        from,
+        similarity: fit.similarity,
+        fitted,
+        layers: path::align(
+            &standing_out(&likeness, columns),
+            rows,
+            columns,
+            &path::COSTS,
+        ),
+        likeness,
+    }))
+}
+
+/// Up to [`FITTED_LAYERS`] of `layers`, evenly spread, at most every other one.
+fn spread(layers: usize) -> Vec<usize> {
+    let count = FITTED_LAYERS.min(layers.div_ceil(2));
+    (0..count)
+        .map(|k| (2 * k + 1) * layers / (2 * count))
+        .collect()
+}
+
+/// Rotations to start from; `None` stands for matching units by what no rotation changes.
+fn starts(
+    a: &Model,
+    b: &Model,
+    ours: &Canonical<'_>,
+    theirs: &Canonical<'_>,
+    seed: u64,
+) -> Result<Vec<(Start, Option<Tensor>)>, Error> {
+    let width = ours.spec.hidden_size;
+    let mut starts = Vec::new();
+    if width == theirs.spec.hidden_size {
+        let identity = Tensor::eye(width, DType::F32, &Device::Cpu)?;
+        starts.push((Start::AsStored, Some(identity)));
+        starts.push((Start::Units, None));
+    }
+    let (narrow, wide) = (
+        width.min(theirs.spec.hidden_size),
+        width.max(theirs.spec.hidden_size),
+    );
+    if wide > WIDEST * narrow {
+        return Ok(starts);
+    }
+    if let Ok(shared) = tokens::shared(a, b, TOKENS, seed) {
+        let rows = (
+            ours.embedding(&shared.ours)?,
+            theirs.embedding(&shared.theirs)?,
+        );
+        if let (Some(x), Some(y)) = rows {
+            let centred = |rows: &Tensor| rows.broadcast_sub(&rows.mean_keepdim(0)?);
+            let cross = centred(&x)?.t()?.matmul(&centred(&y)?)?;
+            if let Some(rotation) = fit::polar(&cross)? {
+                starts.push((Start::Vocabulary, Some(rotation)));
+            }
+        }
+    }
+    Ok(starts)
+}
+
+/// Which layer of the reference each fitted layer is held against, by start.
+struct Partners {
+    /// `[start][fitted layer]`: the layer, and the pairs of units to start with where the start is no rotation.
+    chosen: Vec<Vec<(usize, Pairs)>>,
+}
+
+impl Partners {
+    /// One pass over the reference's layers; `None` when one has no complete MLP.
+    fn find(
+        ours: &Canonical<'_>,
+        targets: &[Units],
+        starts: &[(Start, Option<Tensor>)],
+    ) -> Result<Option<Self>, Error> {
+        let mut best = vec![vec![f64::NEG_INFINITY; targets.len()]; starts.len()];
+        let mut chosen = vec![vec![(0, Pairs::new()); targets.len()]; starts.len()];
+        let probes: Result<Vec<Units>, Error> = targets
+            .iter()
+            .map(|units| units.at(&(0..COMPARED_UNITS.min(units.len())).collect::<Vec<_>>()))
+            .collect();
+        let probes = probes?;
+        for layer in 0..ours.spec.num_hidden_layers {
+            let Some(units) = Units::of(ours, layer)? else {
+                return Ok(None);
+            };
+            for (start, (_, rotation)) in starts.iter().enumerate() {
+                let turned = rotation.as_ref().map(|r| units.turned(r)).transpose()?;
+                for (target, probe) in probes.iter().enumerate() {
+                    let (score, pairs) = match &turned {
+                        Some(turned) => (mean_nearest(probe, turned)?, Pairs::new()),
+                        None => by_features(&targets[target], &units),
+                    };
+                    if score > best[start][target] {
+                        best[start][target] = score;
+                        chosen[start][target] = (layer, pairs);
+                    }
+                }
+            }
+        }
+        Ok(Some(Self { chosen }))
+    }
+
+    /// Every start refined on its partners.
+    fn fits(
+        &self,
+        ours: &Canonical<'_>,
+        targets: &[Units],
+        starts: Vec<(Start, Option<Tensor>)>,
+    ) -> Result<Vec<(Start, Fit)>, Error> {
+        let mut fits = Vec::new();
+        for ((start, rotation), chosen) in starts.into_iter().zip(&self.chosen) {
+            let mut layers = Vec::with_capacity(targets.len());
+            for ((layer, _), target) in chosen.iter().zip(targets) {
+                if let Some(units) = Units::of(ours, *layer)? {
+                    layers.push(Layers {
+                        ours: units,
+                        theirs: target.clone(),
+                    });
+                }
+            }
+            let rotation = match rotation {
+                Some(rotation) => Some(rotation),
+                None => {
+                    let pairs: Vec<Pairs> = chosen.iter().map(|(_, pairs)| pairs.clone()).collect();
+                    fit::from_pairs(&layers, &pairs)?
+                }
+            };
+            if let Some(rotation) = rotation {
+                fits.extend(fit::refine(&layers, rotation)?.map(|fit| (start, fit)));
+            }
+        }
+        Ok(fits)
+    }
+}
+
+/// Mean over `queries` of the similarity of the nearest of `units`.
+fn mean_nearest(queries: &Units, units: &Units) -> Result<f64, Error> {
+    let (similar, _) = queries.similarities(units)?;
+    Ok(f64::from(similar.max(1)?.mean_all()?.to_scalar::<f32>()?))
+}
+
+/// Units that are each other's nearest by features (each in units of its spread in `ours`), weighted by
+/// how much nearer they are than the second; and how near the nearest ones are.
+fn by_features(theirs: &Units, ours: &Units) -> (f64, Pairs) {
+    let Some(count) = ours.features.first().map(Vec::len) else {
+        return (f64::NEG_INFINITY, Pairs::new());
+    };
+    if theirs.features.first().map(Vec::len) != Some(count) {
+        return (f64::NEG_INFINITY, Pairs::new());
+    }
+    let n = ours.len() as f32;
+    let spread: Vec<f32> = (0..count)
+        .map(|at| {
+            let mean = ours.features.iter().map(|row| row[at]).sum::<f32>() / n;
+            let square = ours
+                .features
+                .iter()
+                .map(|row| (row[at] - mean).powi(2))
+                .sum::<f32>();
+            (square / n).sqrt().max(f32::MIN_POSITIVE)
+        })
+        .collect();
+    let mut of_ours = vec![(f32::INFINITY, 0); ours.len()];
+    let mut of_theirs = Vec::with_capacity(theirs.len());
+    for (row, query) in theirs.features.iter().enumerate() {
+        let (mut best, mut second) = ((f32::INFINITY, 0), f32::INFINITY);
+        for (column, other) in ours.features.iter().enumerate() {
+            let gaps = query.iter().zip(other).zip(&spread);
+            let distance: f32 = gaps.map(|((a, b), s)| ((a - b) / s).powi(2)).sum();
+            if distance < best.0 {
+                second = best.0;
+                best = (distance, column);
+            } else if distance < second {
+                second = distance;
+            }
+            if distance < of_ours[column].0 {
+                of_ours[column] = (distance, row);
+            }
+        }
+        of_theirs.push((best, second));
+    }
+    let mut distances: Vec<f32> = of_theirs.iter().map(|(best, _)| best.0).collect();
+    distances.sort_by(f32::total_cmp);
+    let middle = distances
+        .get(distances.len() / 2)
+        .copied()
+        .unwrap_or(f32::INFINITY);
+    let pairs = of_theirs.iter().enumerate();
+    let mutual = pairs.filter(|(row, ((_, column), _))| of_ours[*column].1 == *row);
+    let weight = |best: f32, second: f32| 1.0 - (best / second.max(f32::MIN_POSITIVE)).min(1.0);
+    (
+        f64::from(-middle),
+        mutual
+            .map(|(row, ((best, column), second))| (row, *column, weight(*best, *second)))
+            .collect(),
+    )
+}
+
+/// Mean similarity of the nearest units between any two layers, `[ours, theirs]`.
+fn likeness(
+    ours: &Canonical<'_>,
+    theirs: &Canonical<'_>,
+    rotation: &Tensor,
+    seed: u64,
+) -> Result<Vec<f64>, Error> {
+    let (rows, columns) = (ours.spec.num_hidden_layers, theirs.spec.num_hidden_layers);
+    let mut probes = Vec::with_capacity(columns);
+    for layer in 0..columns {
+        let mut rng = random::stream(seed, &format!("compared units {layer}"));
+        probes.push(match Units::of(theirs, layer)? {
+            Some(units) => {
+                let chosen = random::subset(&mut rng, units.len(), COMPARED_UNITS.min(units.len()));
+                Some(units.at(&chosen)?)
+            }
+            None => None,
+        });
+    }
+    let mut values = Vec::with_capacity(rows * columns);
+    for layer in 0..rows {
+        let turned = match Units::of(ours, layer)? {
+            Some(units) => Some(units.turned(rotation)?),
+            None => None,
+        };
+        for probe in &probes {
+            values.push(match (probe, &turned) {
+                (Some(probe), Some(turned)) => mean_nearest(probe, turned)?,
+                _ => 0.0,
+            });
+        }
+    }
+    Ok(values)
+}
+
+/// Similarities from 0 (the middle one: layers that do not correspond) to 1 (the mean of each layer's
+/// best).
+fn standing_out(likeness: &[f64], columns: usize) -> Vec<f64> {
+    let mut sorted = likeness.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.get(sorted.len() / 2).copied().unwrap_or(0.0);
+    let mut tops = vec![middle; columns];
+    for row in likeness.chunks_exact(columns.max(1)) {
+        for (top, value) in tops.iter_mut().zip(row) {
+            *top = top.max(*value);
+        }
+    }
+    let top = tops.iter().sum::<f64>() / columns.max(1) as f64;
+    let height = (top - middle).max(f64::MIN_POSITIVE);
+    likeness
+        .iter()
+        .map(|value| (value - middle) / height)
+        .collect()
+}
+
+impl Alignment {
+    /// Numbers for a finding's details.
+    pub fn details(&self) -> BTreeMap<&'static str, f64> {
+        let matched = self.layers.iter().flatten().count();
+        BTreeMap::from([
+            ("fit_similarity", self.similarity),
+            ("suspect_layers", self.layers.len() as f64),
+            ("matched_layers", matched as f64),
+            ("in_order", f64::from(u8::from(self.in_order()))),
+        ])
+    }
+
+    /// For each layer of the suspect its counterpart or, where it has none, the layer most like it: what
+    /// a statistic is read off, whether or not the models have anything in common.
+    pub fn counterparts(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let columns = self.layers.len();
+        let rows = self.likeness.len() / columns.max(1);
+        self.layers.iter().enumerate().map(move |(column, layer)| {
+            let like = |row: &usize| self.likeness[row * columns + column];
+            let most = (0..rows).max_by(|a, b| like(a).total_cmp(&like(b)));
+            (column, layer.or(most).unwrap_or(0))
+        })
+    }
+
+    /// Whether layer `i` corresponds to layer `i` throughout, none missing.
+    fn in_order(&self) -> bool {
+        let rows = self.likeness.len() / self.layers.len().max(1);
+        rows == self.layers.len()
+            && self
+                .layers
+                .iter()
+                .enumerate()
+                .all(|(at, layer)| *layer == Some(at))
+    }
+
+    /// Which layer became which, in words.
+    pub fn words(&self) -> String {
+        if self.in_order() {
+            return "Layers correspond one to one.".to_owned();
+        }
+        let names: Vec<String> = self
+            .layers
+            .iter()
+            .map(|layer| layer.map_or_else(|| "-".to_owned(), |layer| layer.to_string()))
+            .collect();
+        format!(
+            "The suspect's layers correspond to the reference's {}.",
+            names.join(" ")
+        )
+    }
+}
