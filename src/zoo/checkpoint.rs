@@ -15,12 +15,12 @@ use crate::model::Model;
 use crate::model::RawConfig;
 use crate::model::Role;
 use crate::model::arch;
+use crate::model::store;
+use crate::model::store::Files;
+use crate::model::store::NumberFormat;
 use crate::source::Format;
 
 use super::error::Error;
-use super::store;
-use super::store::Files;
-use super::store::NumberFormat;
 
 /// Weights by role with the files that go with them.
 #[derive(Debug, Clone)]
@@ -167,10 +167,13 @@ impl Checkpoint {
     }
 
     fn values(&self, role: &Role) -> Result<Vec<f32>, Error> {
-        let weight = self.weights.get(role).ok_or_else(|| Error::Unstorable {
-            what: role.to_string(),
-            reason: "the config asks for it and it is not there".to_owned(),
-        })?;
+        let weight = self
+            .weights
+            .get(role)
+            .ok_or_else(|| store::Error::Unstorable {
+                what: role.to_string(),
+                reason: "the config asks for it and it is not there".to_owned(),
+            })?;
         Ok(weight.values.clone())
     }
 }

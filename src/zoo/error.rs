@@ -52,14 +52,9 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// Weights that a family's files cannot hold.
-    #[error("{what}: {reason}")]
-    Unstorable {
-        /// A role or a tensor.
-        what: String,
-        /// Why.
-        reason: String,
-    },
+    /// A checkpoint cannot be written.
+    #[error(transparent)]
+    Store(#[from] model::store::Error),
     /// A transformation does not fit the model it is meant for.
     #[error("the recipe's transformation: {reason}")]
     Transformation {

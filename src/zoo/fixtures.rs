@@ -12,6 +12,9 @@ use crate::model::Part;
 use crate::model::RawConfig;
 use crate::model::Role;
 use crate::model::arch;
+use crate::model::store;
+use crate::model::store::Files;
+use crate::model::store::NumberFormat;
 use crate::source;
 use crate::source::Format;
 use crate::source::Locator;
@@ -19,9 +22,6 @@ use crate::source::ModelRef;
 use crate::source::OpenOptions;
 
 use super::dice::Dice;
-use super::store;
-use super::store::Files;
-use super::store::NumberFormat;
 
 /// Names for [`config`]: each family, with its variants that matter here.
 pub(in crate::zoo) const MODELS: &[&str] = &[
@@ -144,3 +144,5 @@ pub(in crate::zoo) fn open(folder: &Path) -> Model {
     let artefacts = source::open(&reference, &OpenOptions::default()).expect("files");
     Model::open(artefacts, "small").expect("a model")
 }
+
+mod tests;

@@ -14,7 +14,6 @@ pub mod make;
 pub mod pairs;
 mod pupil;
 pub mod recipe;
-pub mod store;
 pub mod train;
 pub mod transform;
 pub mod vocabulary;

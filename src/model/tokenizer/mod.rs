@@ -20,6 +20,7 @@ use crate::text::ModelText;
 ///
 /// Truncation, padding and BPE dropout that the file may ask for are switched off: the same text
 /// always gives the same ids, all of them.
+#[derive(Clone)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     vocab: BTreeMap<String, u32>,

@@ -8,6 +8,7 @@ pub use view::{Binding, Step, View};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use candle_core::Device;
 use candle_core::quantized::{QStorage, QTensor};
@@ -18,10 +19,10 @@ use super::role::{Part, Role};
 use super::tensors::{Dtype, Error, TensorStore, with_alignment};
 use crate::text::ModelText;
 
-/// Stored tensors, and what each role is made of.
-#[derive(Debug)]
+/// Stored tensors, and what each role is made of. A clone shares the open files.
+#[derive(Debug, Clone)]
 pub struct Weights {
-    store: TensorStore,
+    store: Arc<TensorStore>,
     roles: BTreeMap<Role, Layout>,
 }
 
@@ -41,7 +42,11 @@ impl Weights {
     /// Binds roles to stored tensors. What does not fit is returned, the rest is bound.
     ///
     /// Vectors are seen as `(n, 1)`.
-    pub fn new(store: TensorStore, bindings: &BTreeMap<Role, Binding>) -> (Self, Vec<Unbound>) {
+    pub fn new(
+        store: impl Into<Arc<TensorStore>>,
+        bindings: &BTreeMap<Role, Binding>,
+    ) -> (Self, Vec<Unbound>) {
+        let store = store.into();
         let mut roles = BTreeMap::new();
         let mut unbound = Vec::new();
         for (role, binding) in bindings {
@@ -57,6 +62,11 @@ impl Weights {
             }
         }
         (Self { store, roles }, unbound)
+    }
+
+    /// The same stored tensors with other roles; shares the open files.
+    pub fn rebound(&self, bindings: &BTreeMap<Role, Binding>) -> (Self, Vec<Unbound>) {
+        Self::new(Arc::clone(&self.store), bindings)
     }
 
     /// The stored tensors by their own names.

@@ -103,6 +103,14 @@ impl View {
         self.then(Step::NormalisedRows)
     }
 
+    /// Some steps in order.
+    #[must_use]
+    pub fn of(steps: impl IntoIterator<Item = Step>) -> Self {
+        Self {
+            steps: steps.into_iter().collect(),
+        }
+    }
+
     /// The steps, first one first.
     pub fn steps(&self) -> &[Step] {
         &self.steps

@@ -15,17 +15,16 @@ use crate::model::Part;
 use crate::model::RawConfig;
 use crate::model::Role;
 use crate::model::arch;
+use crate::model::store;
+use crate::model::store::Files;
+use crate::model::store::NumberFormat;
 use crate::source::Format;
 
 use super::super::checkpoint::Checkpoint;
 use super::super::checkpoint::Matrix;
-use super::super::store;
-use super::super::store::Files;
-use super::super::store::NumberFormat;
 use super::Error;
 use super::Options;
 use super::Step;
-use super::original;
 use super::vocabulary::Vocabulary;
 
 /// Gives the weight of a role when it is asked for.
@@ -68,7 +67,7 @@ impl<'a> Draft<'a> {
             reason,
         };
         let spec = model.spec.as_ref().map_err(|why| unfit(why.clone()))?;
-        let config = original::plain_config(model, spec);
+        let config = store::plain_config(model, spec);
         let weights = &model.weights;
         let source = move |role: &Role| {
             let (rows, columns) = weights.shape(role).unwrap_or_default();
@@ -81,12 +80,12 @@ impl<'a> Draft<'a> {
                 },
             })
         };
-        let mut draft = Self::new(config, source, original::stored_format(model)).map_err(unfit)?;
+        let mut draft = Self::new(config, source, store::format_of(weights)).map_err(unfit)?;
         if !same(&draft.spec, spec) {
             let reason = "its files say what no config.json of its family can say";
             return Err(unfit(reason.to_owned()));
         }
-        draft.sidecars = original::sidecars(model)?;
+        draft.sidecars = store::sidecars(model)?;
         if model.config.contains_key("text_config") {
             let note = "of a multimodal model, the text part alone";
             draft.notes.push(note.to_owned());

@@ -62,6 +62,9 @@ pub enum Error {
     /// Files could not be written.
     #[error(transparent)]
     Zoo(#[from] super::super::Error),
+    /// A checkpoint cannot be written.
+    #[error(transparent)]
+    Store(#[from] model::store::Error),
     /// Files of the result cannot be found again.
     #[error(transparent)]
     Source(#[from] source::Error),

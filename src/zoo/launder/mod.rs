@@ -16,7 +16,6 @@ mod heads;
 mod matrix;
 mod merge;
 mod noise;
-mod original;
 mod place;
 mod prune;
 mod query_key;
@@ -34,7 +33,6 @@ mod vocabulary;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -47,8 +45,9 @@ pub use step::Step;
 pub use step::Strength;
 pub use verify::TOLERANCE;
 
-use super::store::NumberFormat;
 use crate::model::Model;
+use crate::model::store::NumberFormat;
+use crate::model::store::Partial;
 use verify::Logits;
 
 /// Every laundering: first those that keep the function, then those that do not.
@@ -164,11 +163,11 @@ pub fn launder(
     }
     let mut report = report(model, steps, options, &draft)?;
     let partial = Partial::new(out)?;
-    draft.write(&partial.0)?;
+    draft.write(partial.path())?;
     if options.verify {
-        verify(&original, &kept, &draft, &partial.0, steps, &mut report)?;
+        verify(&original, &kept, &draft, partial.path(), steps, &mut report)?;
     }
-    let record = partial.0.join("launder.json");
+    let record = partial.path().join("launder.json");
     let text = serde_json::to_string_pretty(&report).unwrap_or_default();
     std::fs::write(&record, text + "\n").map_err(super::Error::io(&record))?;
     partial.keep(out)?;
@@ -186,7 +185,7 @@ fn verify(
 ) -> Result<(), Error> {
     let seed = report.seed;
     let result = Logits::of_files(draft, folder, seed)?;
-    let distance = Logits::of_draft(original, seed)?.distance(&result)?;
+    let distance = Logits::of_draft(original, seed)?.distance(&result);
     report.distance = Some(distance);
     let judged = match steps.iter().rposition(|step| !step.exact()) {
         None => distance,
@@ -194,7 +193,7 @@ fn verify(
         Some(_) if draft.format.is_some_and(|f| f != NumberFormat::F32) => return Ok(()),
         Some(last) if last + 1 == steps.len() => return Ok(()),
         Some(_) => {
-            let distance = Logits::of_draft(kept, seed)?.distance(&result)?;
+            let distance = Logits::of_draft(kept, seed)?.distance(&result);
             report.distance_of_exact_steps = Some(distance);
             distance
         }
@@ -233,31 +232,6 @@ fn report(
         notes: draft.notes.clone(),
         names,
     })
-}
-
-/// A folder beside the one that is wanted; gone again unless it is kept.
-struct Partial(PathBuf);
-
-impl Partial {
-    fn new(out: &Path) -> Result<Self, Error> {
-        let name = out.file_name().unwrap_or_default().to_string_lossy();
-        let folder = out.with_file_name(format!(".{name}.{}.partial", std::process::id()));
-        // What a killed process of the same number may have left.
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).map_err(super::Error::io(&folder))?;
-        Ok(Self(folder))
-    }
-
-    fn keep(self, out: &Path) -> Result<(), Error> {
-        Ok(std::fs::rename(&self.0, out).map_err(super::Error::io(out))?)
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        // After `keep` there is nothing left to remove.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Other files for the same numbers.
 
-use super::super::store::NumberFormat;
 use super::step::Kind;
 use super::step::Laundering;
 use super::step::Strength;
+use crate::model::store::NumberFormat;
 
 /// More or fewer files.
 pub(super) static RESHARD: Laundering = Laundering {

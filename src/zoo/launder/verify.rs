@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use candle_core::D;
 use candle_core::Device;
 use candle_core::Tensor;
 
+use crate::model;
 use crate::model::Decoder;
 use crate::model::Mode;
 use crate::model::Model;
@@ -16,7 +16,6 @@ use crate::source::Locator;
 use crate::source::ModelRef;
 use crate::source::OpenOptions;
 
-use super::super::dice::Dice;
 use super::Error;
 use super::draft::Draft;
 
@@ -24,12 +23,8 @@ use super::draft::Draft;
 /// rounding of single precision over some thirty blocks, a hundredth of what 8-bit rounding does.
 pub const TOLERANCE: f64 = 1e-4;
 
-/// Random texts and their tokens.
-const TEXTS: usize = 2;
-const LONGEST: usize = 24;
-
-/// Logits on random tokens, centred position by position: `[positions, vocab_size]`.
-pub(super) struct Logits(Tensor);
+/// Logits on random tokens.
+pub(super) struct Logits(model::Logits);
 
 impl Logits {
     /// Of a draft, every weight made anew.
@@ -65,25 +60,14 @@ impl Logits {
     }
 
     fn of(decoder: &Decoder, seed: u64) -> Result<Self, Error> {
-        let spec = decoder.spec();
-        let length = LONGEST.min(spec.max_position_embeddings);
-        let mut dice = Dice::named(seed, "tokens to verify with");
-        let tokens: Vec<u32> = (0..TEXTS * length)
-            .map(|_| dice.below(spec.vocab_size) as u32)
-            .collect();
-        let tokens = Tensor::from_vec(tokens, (TEXTS, length), &Device::Cpu)?;
-        let logits = decoder.forward(&tokens, None, &mut ())?;
-        let mean = logits.mean_keepdim(D::Minus1)?;
-        Ok(Self(logits.broadcast_sub(&mean)?))
+        let tokens = decoder.spec().vocab_size;
+        Ok(Self(model::Logits::on_random_tokens(
+            decoder, tokens, seed,
+        )?))
     }
 
     /// `|self - other| / |self|`, Euclidean.
-    pub(super) fn distance(&self, other: &Self) -> Result<f64, Error> {
-        let square = |x: &Tensor| -> Result<f64, Error> {
-            let values = x.flatten_all()?.to_vec1::<f32>()?;
-            Ok(values.into_iter().map(|x| f64::from(x).powi(2)).sum())
-        };
-        let difference = square(&(&self.0 - &other.0)?)?;
-        Ok((difference / square(&self.0)?).sqrt())
+    pub(super) fn distance(&self, other: &Self) -> f64 {
+        self.0.distance(&other.0)
     }
 }

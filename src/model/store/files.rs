@@ -9,11 +9,10 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::model::Role;
-
-use super::super::error::Error;
 use super::NumberFormat;
+use super::error::Error;
 use super::plan::StoredTensor;
+use crate::model::Role;
 
 /// How tensors lie in files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,10 +3,18 @@
 //! This is the inverse of [`crate::model::Weights`]: what a [`View`](crate::model::View) undoes on
 //! reading (transposed matrices, fused rows, stacks of experts, gains less one) is done here again.
 
+mod error;
 mod files;
+mod folder;
+mod original;
 mod plan;
 
+pub use error::Error;
 pub use files::Files;
+pub use folder::Partial;
+pub use original::format_of;
+pub use original::plain_config;
+pub use original::sidecars;
 pub use plan::StoredTensor;
 pub use plan::plan;
 
@@ -55,7 +63,7 @@ impl NumberFormat {
     }
 
     /// Little-endian, rounded to nearest even.
-    fn encode(self, values: &[f32]) -> Vec<u8> {
+    pub fn encode(self, values: &[f32]) -> Vec<u8> {
         let values = values.iter();
         match self {
             Self::F32 => values.flat_map(|value| value.to_le_bytes()).collect(),
@@ -68,6 +76,3 @@ impl NumberFormat {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

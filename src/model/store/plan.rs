@@ -7,7 +7,7 @@ use crate::model::Role;
 use crate::model::spec::ShapedRole;
 use crate::model::weights::Step;
 
-use super::super::error::Error;
+use super::error::Error;
 
 /// One tensor as it will be stored.
 #[derive(Debug, Clone)]

@@ -1,4 +1,4 @@
-//! What a draft takes from the files of the model it starts from.
+//! What a copy takes from the files of the model it starts from.
 
 use serde_json::Map;
 use serde_json::Value;
@@ -6,13 +6,14 @@ use serde_json::Value;
 use crate::model::DecoderSpec;
 use crate::model::Model;
 use crate::model::Tokenizer;
+use crate::model::Weights;
 use crate::source::Format;
 
-use super::super::store::NumberFormat;
 use super::Error;
+use super::NumberFormat;
 
 /// The config of a folder, of a GGUF file in the same words, of a multimodal model the text part's.
-pub(super) fn plain_config(model: &Model, spec: &DecoderSpec) -> Map<String, Value> {
+pub fn plain_config(model: &Model, spec: &DecoderSpec) -> Map<String, Value> {
     let mut config = match model.config.get("text_config").and_then(Value::as_object) {
         Some(text) => {
             let mut text = text.clone();
@@ -27,9 +28,8 @@ pub(super) fn plain_config(model: &Model, spec: &DecoderSpec) -> Map<String, Val
     config
 }
 
-/// The format that holds every stored number: the files' own when they have one for all.
-pub(super) fn stored_format(model: &Model) -> NumberFormat {
-    let weights = &model.weights;
+/// The format that holds every stored number of every role: the files' own when they have one for all.
+pub fn format_of(weights: &Weights) -> NumberFormat {
     let mut formats = weights.roles().filter_map(|role| {
         let info = weights.store().info(&weights.binding(role)?.tensor)?;
         Some(match info.dtype.name {
@@ -46,8 +46,11 @@ pub(super) fn stored_format(model: &Model) -> NumberFormat {
     }
 }
 
-/// The tokenizer and what says how to use it.
-pub(super) fn sidecars(model: &Model) -> Result<Vec<(String, Vec<u8>)>, Error> {
+/// The tokenizer and what says how to use it: files by name.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn sidecars(model: &Model) -> Result<Vec<(String, Vec<u8>)>, Error> {
     let artefacts = &model.artefacts;
     let extras = artefacts.others.iter().filter(|file| {
         let name = file.name.as_str();
@@ -55,7 +58,7 @@ pub(super) fn sidecars(model: &Model) -> Result<Vec<(String, Vec<u8>)>, Error> {
     });
     let mut files = Vec::new();
     for file in artefacts.tokenizer.iter().chain(extras) {
-        let bytes = std::fs::read(&file.path).map_err(super::super::Error::io(&file.path))?;
+        let bytes = std::fs::read(&file.path).map_err(Error::io(&file.path))?;
         let name = file.name.rsplit('/').next().unwrap_or(&file.name);
         files.push((name.to_owned(), bytes));
     }
