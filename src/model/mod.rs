@@ -6,6 +6,7 @@ pub mod config;
 pub mod decoder;
 mod layers;
 pub mod logits;
+pub mod mapping;
 mod open;
 pub mod role;
 pub mod site;
@@ -57,6 +58,8 @@ pub struct Model {
     pub parameters: u64,
     /// What a reader must know about how the files were understood.
     pub caveats: Vec<String>,
+    /// Hash of the assignment of tensors to roles, where names did not decide it ([`mapping::bind`]).
+    pub mapped: Option<String>,
 }
 
 /// What can go wrong between files and a model.

@@ -61,12 +61,22 @@ impl Model {
             tokenizer,
             caveats,
             artefacts,
+            mapped: None,
         })
     }
 
     /// `sha256:…` of the model's files; see [`Artefacts::digest`].
     pub fn digest(&self) -> String {
         self.artefacts.digest()
+    }
+
+    /// What recordings of it are filed under: its digest, with the assignment of its tensors to roles
+    /// where that is not in its files.
+    pub fn identity(&self) -> String {
+        match &self.mapped {
+            None => self.digest(),
+            Some(mapped) => format!("{} roles {mapped}", self.digest()),
+        }
     }
 }
 

@@ -341,5 +341,6 @@ fn model(label: &str, weights: Weights) -> Model {
         tokenizer: Err("a toy has none".to_owned()),
         parameters: 0,
         caveats: Vec::new(),
+        mapped: None,
     }
 }

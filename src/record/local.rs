@@ -47,7 +47,7 @@ impl<'m> LocalRunner<'m> {
         let (spec, tokenizer) = Self::parts(model)?;
         let device = Device::Cpu;
         Ok(Self {
-            identity: model.digest(),
+            identity: model.identity(),
             decoder: Decoder::load(&model.weights, spec, &device).map_err(not_loaded)?,
             tokenizer,
             device,

@@ -13,6 +13,7 @@ pub use local::LocalRunner;
 #[cfg(test)]
 pub(crate) use profile::of_test_model;
 pub use profile::profile;
+pub use profile::with_roles;
 pub use run::header;
 pub use run::run_suite;
 pub use runner::Answer;

@@ -67,6 +67,23 @@ pub fn profile(model: &Model, progress: &dyn Progress) -> Result<WeightProfile, 
     Ok(profile)
 }
 
+/// The profile of the same stored tensors under the roles that `model` has now: what was read of the
+/// tensors is kept, moments of roles are taken anew.
+///
+/// # Errors
+/// A weight file that cannot be read any more.
+pub fn with_roles(profile: &WeightProfile, model: &Model) -> Result<WeightProfile, Error> {
+    let roles: Vec<&Role> = model.weights.roles().collect();
+    let read: Result<BTreeMap<Role, Moments>, model::tensors::Error> = roles
+        .par_iter()
+        .map(|role| Ok((**role, moments(&model.weights, role)?)))
+        .collect();
+    Ok(WeightProfile {
+        tensors: profile.tensors.clone(),
+        roles: read.map_err(model::Error::from)?,
+    })
+}
+
 /// The profile of a test model, without a progress bar.
 #[cfg(test)]
 pub(crate) fn of_test_model(model: &Model) -> WeightProfile {

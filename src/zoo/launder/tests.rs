@@ -382,3 +382,4 @@ fn what_is_in_the_way_or_cannot_be_run_is_an_error() {
 }
 
 mod lossy;
+mod mapping;
