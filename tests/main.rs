@@ -9,6 +9,7 @@ mod equivalence;
 mod evidence;
 mod hostile;
 mod launder;
+mod map;
 mod parity;
 mod recording;
 mod recording_local;

@@ -7,6 +7,7 @@ mod demo;
 mod exit;
 mod global;
 mod inspect;
+mod map;
 mod methods;
 mod pipeline;
 mod plan;
@@ -49,6 +50,8 @@ enum Verb {
     Run(run::Args),
     /// Static facts of one model: config, tensors by role, tokenizer, hashes
     Inspect(inspect::Args),
+    /// Which tensor of a renamed model is which of another; optionally a copy that loads as the other
+    Map(map::Args),
     /// One forward pass, looked at
     Probe(probe::Args),
     /// List, show or validate probe suites
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Verb::Compare(args) => compare::run(args, &cli.global),
         Verb::Run(args) => run::run(args, &cli.global),
         Verb::Inspect(args) => inspect::run(args, &cli.global),
+        Verb::Map(args) => map::run(args, &cli.global),
         Verb::Probe(args) => probe::run(args, &cli.global),
         Verb::Suite(args) => suite::run(args, &cli.global),
         Verb::Zoo(args) => zoo::run(args, &cli.global),
