@@ -283,11 +283,7 @@ impl<'a> Run<'a> {
                 let task = &self.plan.tasks[at];
                 let suspect = self.unless_mixed(task.reference, other, suspect);
                 let scores: Vec<Score> = match &suspect {
-                    Ok(suspect) => {
-                        let pair = self.pair(&self.dossiers[task.reference], suspect);
-                        let methods = self.work.methods.iter();
-                        methods.map(|method| assess(*method, &pair)).collect()
-                    }
+                    Ok(suspect) => self.assessed(&self.dossiers[task.reference], suspect)?,
                     Err(reason) => {
                         let absent =
                             |card| Score::absent(card, Status::NoSuchSuspect, reason.clone());
@@ -300,6 +296,17 @@ impl<'a> Run<'a> {
                 Ok((at, Measured { task, scores }))
             })
             .collect()
+    }
+
+    /// Every method on a pair; a side without roles has the other's.
+    fn assessed(&self, reference: &Dossier, suspect: &Dossier) -> Result<Vec<Score>, Error> {
+        let known = suspect.with_roles_of(&reference.model)?;
+        let suspect = known.as_ref().unwrap_or(suspect);
+        let known = reference.with_roles_of(&suspect.model)?;
+        let reference = known.as_ref().unwrap_or(reference);
+        let pair = self.pair(reference, suspect);
+        let methods = self.work.methods.iter();
+        Ok(methods.map(|method| assess(*method, &pair)).collect())
     }
 
     /// A suspect that was mixed with the reference's own kin no longer stands in the known relation.

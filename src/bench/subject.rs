@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::error::Error;
 use crate::evidence::Subject;
+use crate::model;
 use crate::model::Model;
+use crate::model::mapping;
 use crate::probe::Suite;
 use crate::record;
 use crate::record::Activations;
@@ -67,6 +69,23 @@ impl Desk<'_> {
 }
 
 impl Dossier {
+    /// With the roles of `other`, where its own tensors have names that say nothing; `None` where there is
+    /// nothing to do. Nothing is run: the answers of the pair would be those under the other's roles.
+    pub fn with_roles_of(&self, other: &Model) -> Result<Option<Self>, Error> {
+        let known = mapping::with_roles_of(&self.model, other).map_err(model::Error::from)?;
+        let Some(model) = known else {
+            return Ok(None);
+        };
+        let not_run = "its tensor roles were assigned for one pair, in which it was not run";
+        Ok(Some(Self {
+            profile: record::with_roles(&self.profile, &model)?,
+            model: Arc::new(model),
+            recordings: Vec::new(),
+            activations: None,
+            missing: Some(not_run.to_owned()),
+        }))
+    }
+
     /// The view that methods take.
     pub fn subject(&self) -> Subject<'_> {
         Subject {

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use crate::bench;
 use crate::bench::Work;
+use crate::bench::change::Change;
 use crate::bench::plan::Plan;
 use crate::bench::settings::Settings;
 use crate::bench::settings::Tier;
@@ -34,6 +35,9 @@ pub struct Args {
     /// Only these methods [default: all]
     #[arg(long, value_name = "ID", num_args = 1..)]
     methods: Vec<String>,
+    /// Only these changes: launderings joined by `+` [default: those of the tier]
+    #[arg(long, value_name = "CHANGE", num_args = 1..)]
+    changes: Vec<Change>,
     /// Suites to ask, as `id=items` [default: those of the tier; `none` for none]
     #[arg(long, value_name = "SUITE", num_args = 1..)]
     suites: Vec<String>,
@@ -60,11 +64,17 @@ pub struct Args {
 /// Plan, measure, make tables, judge, report.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
     let data = source::data_root(global.data.as_deref())?;
-    let settings = Settings::load(&data)?;
+    let mut settings = Settings::load(&data)?;
+    if !args.changes.is_empty() {
+        let changes = args.changes.iter().filter(|change| !change.is_none());
+        settings.changes = changes.cloned().collect();
+    }
     let tier = tier(&settings, &args.tier)?;
-    if args.calibrate && (tier.pairs_of_each_relation.is_some() || !args.methods.is_empty()) {
+    let restricted = !args.methods.is_empty() || !args.changes.is_empty();
+    if args.calibrate && (tier.pairs_of_each_relation.is_some() || restricted) {
         return Err(exit::usage(
-            "--calibrate needs every pair and every method: use --tier full without --methods",
+            "--calibrate needs every pair, method and change: use --tier full without --methods and \
+             --changes",
         ));
     }
     let suites = suites(args, tier, &data)?;
@@ -152,7 +162,16 @@ fn suites(args: &Args, tier: &Tier, data: &std::path::Path) -> Result<Vec<Suite>
 /// The command that makes the report again, without this machine's folders.
 fn reproduce(args: &Args) -> String {
     let mut words = vec![format!("kinprobe bench --tier {}", args.tier)];
-    for (flag, values) in [("--methods", &args.methods), ("--suites", &args.suites)] {
+    let changes: Vec<String> = args
+        .changes
+        .iter()
+        .map(|one| one.name().to_owned())
+        .collect();
+    for (flag, values) in [
+        ("--methods", &args.methods),
+        ("--changes", &changes),
+        ("--suites", &args.suites),
+    ] {
         if !values.is_empty() {
             words.push(format!("{flag} {}", values.join(" ")));
         }

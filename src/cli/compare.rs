@@ -45,6 +45,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let bench = Bench::new(global, &args.suite, args.depth, args.seed)?;
     let reference = bench.open(&args.reference, "reference")?;
     let suspect = bench.open(&args.suspect, "suspect")?;
+    let [reference, suspect] = bench.with_roles(reference, suspect)?;
 
     let plan = Plan::of(&bench, [&reference, &suspect]);
     if args.dry_run {

@@ -10,6 +10,8 @@ use crate::cli::assemble;
 use crate::cli::pipeline::Bench;
 use crate::cli::pipeline::Depth;
 use crate::cli::pipeline::Dossier;
+use crate::model::Model;
+use crate::model::mapping;
 use crate::report;
 use crate::report::Report;
 use crate::report::demo;
@@ -43,13 +45,13 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let bench = Bench::new(global, &[], Depth::Full, 0)?;
     let members = source::zoo_members(&bench.data)?;
     let (base, others) = members.split_first().context("the zoo is empty")?;
-    let reference = dossier(&bench, &base.name)?;
+    let reference = dossier(&bench, &base.name, None)?;
     let mut pairs = Vec::new();
     for other in others
         .iter()
         .filter(|m| SUSPECTS.contains(&m.name.as_str()))
     {
-        let suspect = dossier(&bench, &other.name)?;
+        let suspect = dossier(&bench, &other.name, Some(&reference.model))?;
         let report = compare(&bench, [&reference, &suspect])?;
         let folder = format!("{}-vs-{}", base.name, other.name);
         report::write(&args.out.join(&folder), &report)?;
@@ -80,9 +82,12 @@ fn known(member: &ZooMember) -> String {
     }
 }
 
-fn dossier(bench: &Bench<'_>, name: &str) -> Result<Dossier> {
+/// A member, with the roles of `onto` where its own are not known.
+fn dossier(bench: &Bench<'_>, name: &str, onto: Option<&Model>) -> Result<Dossier> {
     let reference: ModelRef = format!("zoo:{name}").parse()?;
-    bench.record(bench.open(&reference, name)?)
+    let model = bench.open(&reference, name)?;
+    let known = onto.map(|onto| mapping::with_roles_of(&model, onto));
+    bench.record(known.transpose()?.flatten().unwrap_or(model))
 }
 
 fn compare(bench: &Bench<'_>, pair: [&Dossier; 2]) -> Result<Report> {

@@ -15,6 +15,7 @@ use crate::evidence::Pair;
 use crate::evidence::Subject;
 use crate::model::DecoderSpec;
 use crate::model::Model;
+use crate::model::mapping;
 use crate::probe;
 use crate::probe::Suite;
 use crate::record;
@@ -125,6 +126,23 @@ impl<'g> Bench<'g> {
         let label = reference.label.as_deref().unwrap_or(default_label);
         let artefacts = source::open(reference, &self.options)?;
         Ok(Model::open(artefacts, label)?)
+    }
+
+    /// Both models of a pair; where the tensors of one have names that say nothing, with the roles that
+    /// the other's have.
+    pub fn with_roles(&self, reference: Model, suspect: Model) -> Result<[Model; 2]> {
+        if self.depth == Depth::Quick {
+            return Ok([reference, suspect]);
+        }
+        let suspect = match mapping::with_roles_of(&suspect, &reference)? {
+            Some(known) => known,
+            None => suspect,
+        };
+        let reference = match mapping::with_roles_of(&reference, &suspect)? {
+            Some(known) => known,
+            None => reference,
+        };
+        Ok([reference, suspect])
     }
 
     /// Why `model` of `pair` is not asked the suites, if it is not: answers of one model alone are of
