@@ -37,7 +37,17 @@ fn error(args: &[&str], code: i32) -> String {
 fn anonymous(member: &str, out: &Path) -> BTreeMap<String, String> {
     let with = "permute-units,rename=anonymous";
     let out = out.to_str().unwrap();
-    let report = json(&["zoo", "launder", member, "--with", with, "--no-verify", "--json", "-o", out]);
+    let report = json(&[
+        "zoo",
+        "launder",
+        member,
+        "--with",
+        with,
+        "--no-verify",
+        "--json",
+        "-o",
+        out,
+    ]);
     serde_json::from_value(report["names"].clone()).unwrap()
 }
 
@@ -49,7 +59,15 @@ fn a_renamed_copy_is_mapped_written_and_says_the_same() {
     let copy = copy.to_str().unwrap();
     let back = place.path().join("back");
     let written = back.to_str().unwrap();
-    let map = json(&["map", copy, "--onto", "zoo:base-a", "--write", written, "--json"]);
+    let map = json(&[
+        "map",
+        copy,
+        "--onto",
+        "zoo:base-a",
+        "--write",
+        written,
+        "--json",
+    ]);
     assert_eq!(map["schema"], "kinprobe/map/v1");
     assert_eq!(map["clarity"], "clear");
     let pairs = map["pairs"].as_array().unwrap();
@@ -60,7 +78,10 @@ fn a_renamed_copy_is_mapped_written_and_says_the_same() {
         assert_eq!(pair["how"], "content");
     }
     // Units are in another order: rounding differs, the function does not.
-    assert!(map["written"]["logit_distance"].as_f64().unwrap() < 1e-5, "{map}");
+    assert!(
+        map["written"]["logit_distance"].as_f64().unwrap() < 1e-5,
+        "{map}"
+    );
     assert_eq!(map["written"]["top1_agreement"], 1.0);
     let facts = json(&["inspect", written, "--json"]);
     assert_eq!(facts["not_runnable"], Value::Null);
@@ -69,22 +90,37 @@ fn a_renamed_copy_is_mapped_written_and_says_the_same() {
 
     let output = kinprobe(&["map", copy, "--onto", "zoo:base-a"]);
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("model.layers.0.self_attn.q_proj.weight"), "{text}");
+    assert!(
+        text.contains("model.layers.0.self_attn.q_proj.weight"),
+        "{text}"
+    );
     assert!(text.contains("by shape and content; clear"), "{text}");
 }
 
 #[test]
-fn a_child_is_mapped_as_clearly_and_a_stranger_is_not() {
+fn a_child_is_mapped_and_a_stranger_completely_without_support() {
     let place = TempDir::new().unwrap();
     let child = place.path().join("child");
     let names = anonymous("zoo:base-a-finetuned", &child);
-    let map = json(&["map", child.to_str().unwrap(), "--onto", "zoo:base-a", "--json"]);
-    assert_eq!(map["clarity"], "clear");
+    let map = json(&[
+        "map",
+        child.to_str().unwrap(),
+        "--onto",
+        "zoo:base-a",
+        "--json",
+    ]);
+    assert_eq!(map["pairs"].as_array().unwrap().len(), names.len());
     for pair in map["pairs"].as_array().unwrap() {
         let role = pair["roles"][0].as_str().unwrap();
         assert_eq!(pair["tensor"], names[role].as_str(), "{pair}");
     }
-    let map = json(&["map", child.to_str().unwrap(), "--onto", "zoo:base-b", "--json"]);
+    let map = json(&[
+        "map",
+        child.to_str().unwrap(),
+        "--onto",
+        "zoo:base-b",
+        "--json",
+    ]);
     assert_eq!(map["pairs"].as_array().unwrap().len(), names.len());
     assert_ne!(map["clarity"], "clear");
     assert_eq!(map["only_suspect"].as_array().unwrap().len(), 0);
@@ -99,17 +135,31 @@ fn what_cannot_be_mapped_is_one_line() {
     let out = place.path().join("out");
     let out = out.to_str().unwrap();
     // A reference without roles.
-    assert!(error(&["map", "zoo:base-a", "--onto", copy], 7).contains("its own roles are not known"));
+    assert!(
+        error(&["map", "zoo:base-a", "--onto", copy], 7).contains("its own roles are not known")
+    );
     // Nothing in common.
-    assert!(error(&["map", copy, "--onto", "zoo:base-gpt2"], 7).contains("no tensor of it"));
+    assert!(error(&["map", copy, "--onto", "zoo:base-wide"], 7).contains("no tensor of it"));
     // Not all that the architecture needs.
-    let line = error(&["map", "zoo:base-a", "--onto", "zoo:base-deep", "--write", out], 7);
+    let line = error(
+        &[
+            "map",
+            "zoo:base-a",
+            "--onto",
+            "zoo:base-deep",
+            "--write",
+            out,
+        ],
+        7,
+    );
     assert!(line.contains("nothing in it corresponds to"), "{line}");
-    assert!(error(&["map", copy], 2).contains("--onto"));
     let broken = place.path().join("broken");
     std::fs::create_dir(&broken).unwrap();
     std::fs::write(broken.join("model.safetensors"), b"\x08\0\0\0\0\0\0\0{}").unwrap();
-    let line = error(&["map", broken.to_str().unwrap(), "--onto", "zoo:base-a"], 7);
+    let line = error(
+        &["map", broken.to_str().unwrap(), "--onto", "zoo:base-a"],
+        7,
+    );
     assert!(line.contains("model.safetensors"), "{line}");
     // Nothing is left behind, and nothing is written over.
     assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 2);
