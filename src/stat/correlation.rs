@@ -51,6 +51,39 @@ pub fn cosine(x: &[f64], y: &[f64]) -> Option<f64> {
     (lengths > 0.0 && lengths.is_finite()).then(|| dot(x, y) / lengths)
 }
 
+/// Distance correlation of paired numbers, in `[0, 1]`; `None` for unequal or fewer than two values,
+/// or without spread.
+///
+/// The biased estimate (V-statistic), as published: few independent pairs give it far above 0.
+///
+/// Reference: Szekely, Rizzo, Bakirov, "Measuring and testing dependence by correlation of distances"
+/// (Annals of Statistics 35, 2007).
+pub fn distance_correlation(x: &[f64], y: &[f64]) -> Option<f64> {
+    if x.len() != y.len() || x.len() < 2 {
+        return None;
+    }
+    let (a, b) = (centred_distances(x), centred_distances(y));
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(p, q)| p * q).sum::<f64>();
+    let lengths = (dot(&a, &a) * dot(&b, &b)).sqrt();
+    (lengths > 0.0 && lengths.is_finite()).then(|| (dot(&a, &b).max(0.0) / lengths).sqrt().min(1.0))
+}
+
+/// Distances of all pairs, rows and columns centred.
+fn centred_distances(x: &[f64]) -> Vec<f64> {
+    let n = x.len() as f64;
+    let row = |a: &f64| x.iter().map(|b| (a - b).abs()).sum::<f64>() / n;
+    let means: Vec<f64> = x.iter().map(row).collect();
+    let all = means.iter().sum::<f64>() / n;
+    let pairs = x.iter().zip(&means);
+    pairs
+        .flat_map(|(a, mean)| {
+            x.iter()
+                .zip(&means)
+                .map(move |(b, other)| (a - b).abs() - mean - other + all)
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +115,20 @@ mod tests {
         let cos = cosine(&[1.0, 0.0], &[1.0, 1.0]).unwrap();
         assert!((cos - 0.5f64.sqrt()).abs() < 1e-12);
         assert_eq!(cosine(&[0.0, 0.0], &[1.0, 1.0]), None);
+    }
+
+    #[test]
+    fn distance_correlation_of_known_values() {
+        // Two pairs have one distance each: whatever it is, 1.
+        assert_eq!(distance_correlation(&[0.0, 3.0], &[5.0, 1.0]), Some(1.0));
+        let line = [1.0, 2.0, 4.0, 8.0];
+        let other: Vec<f64> = line.iter().map(|x| 7.0 - 3.0 * x).collect();
+        assert!((distance_correlation(&line, &other).unwrap() - 1.0).abs() < 1e-12);
+        // (0, 1, 2) against (0, 1, 0), by hand: the squared covariance is 8/81, the squared variances are
+        // 40/81 and 16/81.
+        let by_hand = (8.0 / (40.0f64 * 16.0).sqrt()).sqrt();
+        let found = distance_correlation(&[0.0, 1.0, 2.0], &[0.0, 1.0, 0.0]).unwrap();
+        assert!((found - by_hand).abs() < 1e-12, "{found} {by_hand}");
+        assert_eq!(distance_correlation(&[1.0, 1.0], &[0.0, 1.0]), None);
     }
 }

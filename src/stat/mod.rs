@@ -3,6 +3,8 @@
 //! No I/O and no knowledge of models. Sums run in f64; tails stay in log space, so that no p-value
 //! becomes zero; every random draw comes from a seed.
 
+pub mod alignment;
+pub mod assignment;
 pub mod cka;
 pub mod correlation;
 pub mod curve;

@@ -35,6 +35,14 @@ pub fn normal(rng: &mut impl Rng) -> f64 {
 /// `m` different indices below `n`, every subset equally likely, in increasing order; all of them
 /// when `m >= n`.
 pub fn subset(rng: &mut impl Rng, n: usize, m: usize) -> Vec<usize> {
+    let mut chosen = subset_in_any_order(rng, n, m);
+    chosen.sort_unstable();
+    chosen
+}
+
+/// `m` different indices below `n`, every sequence equally likely; a random order of all when
+/// `m >= n`.
+pub fn subset_in_any_order(rng: &mut impl Rng, n: usize, m: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..n).collect();
     let m = m.min(n);
     for i in 0..m {
@@ -42,7 +50,6 @@ pub fn subset(rng: &mut impl Rng, n: usize, m: usize) -> Vec<usize> {
         order.swap(i, j);
     }
     order.truncate(m);
-    order.sort_unstable();
     order
 }
 
@@ -75,6 +82,19 @@ mod tests {
             );
         }
         assert_eq!(subset(&mut rng, 3, 9), vec![0, 1, 2]);
+    }
+
+    #[test]
+    fn orders_are_uniform() {
+        let mut rng = stream(8, "orders");
+        let mut counts = std::collections::BTreeMap::new();
+        for _ in 0..12_000 {
+            *counts
+                .entry(subset_in_any_order(&mut rng, 3, 3))
+                .or_insert(0i32) += 1;
+        }
+        assert_eq!(counts.len(), 6);
+        assert!(counts.values().all(|count| (count - 2000).abs() < 220));
     }
 
     #[test]

@@ -78,6 +78,80 @@ pub fn fisher_ln(ln_p: &[f64]) -> f64 {
     (log_sum_exp(terms) - half).min(0.0)
 }
 
+/// `ln P(T > t)` of Student's distribution with `degrees` of freedom.
+///
+/// Minus infinity for `t` plus infinity, 0 for minus infinity; NaN for no number or no degrees.
+pub fn student_ln_tail(t: f64, degrees: f64) -> f64 {
+    if t.is_nan() || degrees.is_nan() || degrees <= 0.0 {
+        return f64::NAN;
+    }
+    if t.is_infinite() {
+        return if t > 0.0 { f64::NEG_INFINITY } else { 0.0 };
+    }
+    // P(|T| > |t|) = I_x(degrees / 2, 1 / 2) at x = degrees / (degrees + t^2).
+    let ratio = t / degrees.sqrt();
+    let ln_x = -2.0 * ratio.hypot(1.0).ln();
+    let both = beta_ln(ln_x, degrees / 2.0, 0.5);
+    let half = both - std::f64::consts::LN_2;
+    if t > 0.0 { half } else { (-half.exp()).ln_1p() }
+}
+
+/// `ln P(rank correlation >= rho)` of `n` pairs in random order, by Student's approximation of
+/// `rho sqrt((n - 2) / (1 - rho^2))`; never below `ln 1/n!`, the probability of any one order.
+///
+/// 0 for fewer than three pairs.
+pub fn spearman_ln_tail(rho: f64, n: u64) -> f64 {
+    if n < 3 {
+        return 0.0;
+    }
+    let degrees = (n - 2) as f64;
+    let t = rho * (degrees / (1.0 - rho * rho).max(0.0)).sqrt();
+    student_ln_tail(t, degrees).clamp(-ln_factorial(n), 0.0)
+}
+
+/// `ln I_x(a, b)`, the regularised incomplete beta function, from `ln x`.
+fn beta_ln(ln_x: f64, a: f64, b: f64) -> f64 {
+    let x = ln_x.exp();
+    let rest = -ln_x.exp_m1();
+    if rest <= 0.0 {
+        return 0.0;
+    }
+    let ln_beta = lgamma(a) + lgamma(b) - lgamma(a + b);
+    let front = a * ln_x + b * rest.ln() - ln_beta;
+    // The fraction converges fast on this side of the mean only.
+    if x < (a + 1.0) / (a + b + 2.0) {
+        front - a.ln() + beta_fraction(x, a, b).ln()
+    } else {
+        let other = front - b.ln() + beta_fraction(rest, b, a).ln();
+        (-other.exp()).ln_1p()
+    }
+}
+
+/// The continued fraction of the incomplete beta function (Abramowitz and Stegun 26.5.8), by the
+/// modified method of Lentz.
+fn beta_fraction(x: f64, a: f64, b: f64) -> f64 {
+    const TINY: f64 = 1e-300;
+    let safe = |value: f64| if value.abs() < TINY { TINY } else { value };
+    let mut c = 1.0;
+    let mut d = 1.0 / safe(1.0 - (a + b) * x / (a + 1.0));
+    let mut fraction = d;
+    for m in 1..100_000 {
+        let m = f64::from(m);
+        let even = m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m));
+        d = 1.0 / safe(1.0 + even * d);
+        c = safe(1.0 + even / c);
+        fraction *= d * c;
+        let odd = -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0));
+        d = 1.0 / safe(1.0 + odd * d);
+        c = safe(1.0 + odd / c);
+        fraction *= d * c;
+        if (d * c - 1.0).abs() < 1e-15 {
+            break;
+        }
+    }
+    fraction
+}
+
 /// A natural logarithm of a probability as base 10, at most 0.
 pub fn log10(ln: f64) -> f64 {
     // `+ 0.0` turns a negative zero into a plain one.
@@ -162,6 +236,64 @@ mod tests {
         close(fisher_ln(&[0.05f64.ln()]), 0.05f64.ln());
         assert_eq!(fisher_ln(&[]), 0.0);
         assert_eq!(fisher_ln(&[0.0, 0.0]), 0.0);
+    }
+
+    #[test]
+    fn student_equals_the_closed_forms() {
+        use std::f64::consts::PI;
+        for t in [1e-3f64, 0.5, 1.0, 3.0, 1e3, 1e9, 1e40, 1e160] {
+            // Cauchy's distribution, and two degrees without the cancellation of 1 - t / sqrt(2 + t^2).
+            close(student_ln_tail(t, 1.0), ((1.0 / t).atan() / PI).ln());
+            let root = t.hypot(2f64.sqrt());
+            close(student_ln_tail(t, 2.0), -(root.ln() + (root + t).ln()));
+            close(
+                student_ln_tail(-t, 2.0),
+                (-student_ln_tail(t, 2.0).exp()).ln_1p(),
+            );
+        }
+        close(student_ln_tail(0.0, 7.0), 0.5f64.ln());
+        assert_eq!(student_ln_tail(f64::INFINITY, 5.0), f64::NEG_INFINITY);
+        assert_eq!(student_ln_tail(f64::NEG_INFINITY, 5.0), 0.0);
+        assert!(student_ln_tail(1.0, 0.0).is_nan());
+    }
+
+    /// Tables, and the density integrated numerically far out.
+    #[test]
+    fn student_equals_tables_and_integrals() {
+        for (t, degrees, p) in [(2.228_138_852, 10.0, 0.025f64), (1.659, 119.0, 0.049_87)] {
+            let got = student_ln_tail(t, degrees).exp();
+            assert!((got / p - 1.0).abs() < 1e-3, "{got} {p}");
+        }
+        for (t, degrees) in [(40.0f64, 1022.0f64), (6.0, 30.0), (900.0, 510.0)] {
+            // Substituting s = t e^u, over which the tail falls like e^(-degrees u) or faster.
+            let ln_density = lgamma((degrees + 1.0) / 2.0)
+                - lgamma(degrees / 2.0)
+                - 0.5 * (degrees * std::f64::consts::PI).ln();
+            let at = |u: f64| {
+                let s = t * u.exp();
+                ln_density - (degrees + 1.0) / 2.0 * (s * s / degrees).ln_1p() + s.ln()
+            };
+            let (steps, width) = (200_000, 1.0);
+            let h = width / f64::from(steps);
+            let weight = |i: i32| if i == 0 || i == steps { 0.5f64 } else { 1.0 };
+            let total = log_sum_exp((0..=steps).map(|i| at(f64::from(i) * h) + weight(i).ln()));
+            let (got, expected) = (student_ln_tail(t, degrees), total + h.ln());
+            assert!(
+                (got - expected).abs() < 1e-5,
+                "{t} {degrees}: {got} {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn orders_are_no_rarer_than_one_in_all() {
+        close(spearman_ln_tail(1.0, 20), -ln_factorial(20));
+        close(spearman_ln_tail(0.0, 20), 0.5f64.ln());
+        assert!(spearman_ln_tail(-1.0, 20) > -1e-9);
+        assert_eq!(spearman_ln_tail(1.0, 2), 0.0);
+        // Ten pairs: tables of all orders give 0.648 as the least that 1 in 40 reach.
+        let table = 0.025f64.ln();
+        assert!((spearman_ln_tail(0.648, 10) - table).abs() < 0.2);
     }
 
     #[test]
