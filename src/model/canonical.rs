@@ -134,6 +134,25 @@ impl<'a> Canonical<'a> {
         Ok(Some(self.fold(role, values?)?))
     }
 
+    /// Share of the norms before attention and MLP whose gain is one number throughout, as folding it into
+    /// the matrices behind leaves it.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn constant_gains(&self) -> Result<f64, Error> {
+        let (mut constant, mut all) = (0.0, 0.0);
+        for role in self.weights.roles() {
+            if role.param == Param::Weight
+                && matches!(role.part, Part::AttentionNorm | Part::MlpNorm)
+            {
+                let gain = self.weights.all(role)?;
+                all += 1.0;
+                constant += f64::from(u8::from(gain.windows(2).all(|pair| pair[0] == pair[1])));
+            }
+        }
+        Ok(constant / f64::max(all, 1.0))
+    }
+
     /// Rows of the embedding by token, `[ids, hidden_size]`.
     ///
     /// # Errors

@@ -191,6 +191,18 @@ impl Toy {
         turned
     }
 
+    /// Every number plus normal noise of one size.
+    pub fn shaken(&self, sigma: f64, seed: u64) -> Self {
+        let mut rng = random::stream(seed, "toy shaken");
+        let mut child = self.clone();
+        for (_, _, values) in child.tensors.values_mut() {
+            for value in values {
+                *value += (sigma * random::normal(&mut rng)) as f32;
+            }
+        }
+        child
+    }
+
     /// The same without block `layer`.
     pub fn without_layer(&self, layer: u32) -> Self {
         let mut left = self.clone();

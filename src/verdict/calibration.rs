@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Population;
+use super::{Population, RelationScale};
 
 /// Where the table lies below the data root.
 pub const PATH: &str = "datasets/calibration/verdict.json";
@@ -34,6 +34,8 @@ pub struct Calibration {
     pub panel: Panel,
     /// When scores of a population decide.
     pub population: Decides,
+    /// What tells relations apart.
+    pub relation: RelationScale,
     /// The method that tells a shared start from shared training, by its id.
     pub shared_start: String,
     /// Scores on pairs of known truth, one table per method and version: what likelihood ratios come
@@ -87,6 +89,11 @@ pub struct Decides {
     pub decides_at_log10_lr: f64,
     /// Origin of the number.
     pub because: String,
+    /// Families that read different matrices and whose scores do not rise together on pairs of
+    /// independent runs: their logarithms may be added.
+    pub independent_families: Vec<String>,
+    /// How that was found.
+    pub independent_because: String,
 }
 
 /// Words for vocabularies.
@@ -250,6 +257,8 @@ mod tests {
             &table.architecture.because,
             &table.panel.because,
             &table.population.because,
+            &table.relation.because,
+            &table.population.independent_because,
         ];
         let exact = table.exact.values().map(|test| &test.because);
         assert!(exact.chain(origins).all(|because| because.len() > 40));

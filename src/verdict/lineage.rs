@@ -1,10 +1,10 @@
-//! Lineage: related when an exact test or bit-identity decides, otherwise undetermined, with what is
-//! excluded and what is not.
+//! Lineage: related when an exact test, bit-identity or the ratios of independent families decide,
+//! otherwise independent or undetermined, with what is excluded and what is not.
 
 use super::judge::Look;
 use super::population::SHARED_INITIALISATION;
 use super::ratio::{self, Combined};
-use super::{Calibration, Lineage, LineageConclusion, power};
+use super::{Calibration, Lineage, LineageConclusion, power, relation};
 use crate::evidence::{Assessment, Finding};
 
 /// The method that finds bit-identical tensors.
@@ -27,30 +27,40 @@ pub(super) fn judge(look: &Look<'_>, calibration: &Calibration) -> Lineage {
     let shared = bits.is_some_and(|bits| bits.statistic >= calibration.identical.decides_at_share);
     let decided = exact.as_ref().filter(|exact| exact.decides);
     let scores = ratio::combined(look.evidence, calibration);
-    let by_scores =
-        scores.filter(|scores| scores.log10_lr >= calibration.population.decides_at_log10_lr);
+    let by_scores = scores
+        .as_ref()
+        .filter(|scores| scores.log10_lr >= calibration.population.decides_at_log10_lr);
     if decided.is_none() && !shared && by_scores.is_none() {
-        return not_related(look, exact.as_ref(), scores, calibration);
+        return not_related(look, exact.as_ref(), scores.as_ref(), calibration);
     }
     let renamed = renamed(look);
     let start = shared_start(look, calibration).filter(|_| !shared);
+    let by_bits = bits.and_then(|bits| by_bits(bits, renamed));
+    let by_numbers = relation::relation(look, &calibration.relation)
+        .filter(|_| start.is_none() && by_bits.is_none());
     let relation = match &start {
         Some(_) => Some(SHARED_INITIALISATION),
-        None => bits.and_then(|bits| relation(bits, renamed)),
+        None => by_bits.or(by_numbers.as_ref().map(|relation| relation.name)),
     };
+    let laundered = relation::laundering(look, &calibration.relation);
+    let laundering = renamed.then_some("renamed").into_iter().chain(laundered);
     let decided_by = match (decided, shared, by_scores) {
         (Some(exact), ..) => exact.assessment.card.id,
         (None, true, _) => IDENTICAL,
-        (None, false, scores) => scores.map_or(IDENTICAL, |scores| scores.method),
+        (None, false, scores) => scores.map_or(IDENTICAL, |scores| &scores.methods),
     };
     let mut because = because(decided, bits.filter(|_| shared), by_scores);
     because.extend(start);
+    let direction = by_numbers
+        .as_ref()
+        .map_or("unknown", |relation| relation.direction);
+    because.extend(by_numbers.map(|relation| relation.because));
     Lineage {
         conclusion: LineageConclusion::Related,
         relation: relation.map(str::to_owned),
-        direction: "unknown",
-        laundering: renamed.then(|| "renamed".to_owned()).into_iter().collect(),
-        log10_lr: scores.map(|scores| scores.log10_lr),
+        direction,
+        laundering: laundering.map(str::to_owned).collect(),
+        log10_lr: scores.as_ref().map(|scores| scores.log10_lr),
         log10_p: decided.map(|exact| exact.log10_p),
         decided_by: Some(decided_by.to_owned()),
         because: because.join(" "),
@@ -94,9 +104,8 @@ fn strongest<'a>(look: &Look<'a>, calibration: &Calibration) -> Option<Exact<'a>
     tests.min_by(|a, b| a.log10_p.total_cmp(&b.log10_p))
 }
 
-/// `identical` and `renamed` are facts about bits; no statistic of this version tells the other
-/// relations apart.
-fn relation(bits: &Finding, renamed: bool) -> Option<&'static str> {
+/// `identical` and `renamed` are facts about bits.
+fn by_bits(bits: &Finding, renamed: bool) -> Option<&'static str> {
     let none = |name: &str| bits.details.get(name) == Some(&0.0);
     let whole = bits.statistic >= 1.0 && none("unmatched_reference") && none("unmatched_suspect");
     whole.then_some(if renamed { "renamed" } else { "identical" })
@@ -116,7 +125,7 @@ fn renamed(look: &Look<'_>) -> bool {
 fn because(
     decided: Option<&Exact<'_>>,
     bits: Option<&Finding>,
-    scores: Option<Combined>,
+    scores: Option<&Combined>,
 ) -> Vec<String> {
     match (decided, bits, scores) {
         (_, Some(bits), _) => vec![bits.explanation.clone()],
@@ -125,8 +134,8 @@ fn because(
             "Two models started from one random seed would look alike here.".to_owned(),
         ],
         (None, None, Some(scores)) => vec![format!(
-            "{}: such a score is 10^{:.1} times as frequent among known kin as among independent runs.",
-            scores.method, scores.log10_lr
+            "{}: such scores are 10^{:.1} times as frequent among known kin as among independent runs.",
+            scores.methods, scores.log10_lr
         )],
         (None, None, None) => Vec::new(),
     }
@@ -141,7 +150,7 @@ fn first_sentence(text: &str) -> &str {
 fn not_related(
     look: &Look<'_>,
     exact: Option<&Exact<'_>>,
-    scores: Option<Combined>,
+    scores: Option<&Combined>,
     calibration: &Calibration,
 ) -> Lineage {
     let blind = power::blind_spot(look.evidence, calibration);

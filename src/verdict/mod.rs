@@ -6,12 +6,14 @@ mod lineage;
 pub mod population;
 mod power;
 mod ratio;
+mod relation;
 
 pub use calibration::{Calibration, Error};
 pub use judge::{judge, supports};
 pub use lineage::limits;
 pub use population::Population;
 pub use ratio::log10_lr;
+pub use relation::RelationScale;
 
 use serde::Serialize;
 

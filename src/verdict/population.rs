@@ -108,7 +108,11 @@ impl Population {
         if card.id != self.method || card.version != self.version {
             return None;
         }
-        let score = self.score.of(finding)?;
+        self.ratio_of(self.score.of(finding)?)
+    }
+
+    /// The same for a score.
+    pub fn ratio_of(&self, score: f64) -> Option<Ratio> {
         let scored = self.scored();
         let units = isotonic::units(&scored);
         Some(Ratio {

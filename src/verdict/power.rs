@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::lineage::IDENTICAL;
 use super::population::{SHARED_INITIALISATION, is_lineage};
+use super::ratio;
 use super::{Calibration, Population};
 use crate::evidence::Assessment;
 
@@ -70,20 +71,39 @@ pub(super) fn start_below(table: &Population, calibration: &Calibration) -> Opti
     }
 }
 
-/// What the deciding methods among `tables` find.
+/// What the deciding methods among `tables` find, each alone by its level or all together by their
+/// ratios, taken from tables without the runs in question.
 fn found<'a>(
     tables: &'a [Population],
     calibration: &Calibration,
     counts: impl Fn(&Population) -> bool,
 ) -> BTreeSet<Place<'a>> {
     let mut found = BTreeSet::new();
+    let mut scores: BTreeMap<Place<'a>, Vec<(&Population, f64)>> = BTreeMap::new();
     for table in tables.iter().filter(|table| counts(table)) {
-        let Some(level) = level(table, calibration) else {
-            continue;
-        };
+        let level = level(table, calibration);
         for (change, relation, by_runs) in table.cells() {
-            let runs = by_runs.iter().filter(|(_, score)| **score >= level);
-            found.extend(runs.map(|(runs, _)| (change, relation, runs.as_str())));
+            for (runs, score) in by_runs {
+                let place = (change, relation, runs.as_str());
+                if level.is_some_and(|level| *score >= level) {
+                    found.insert(place);
+                }
+                scores.entry(place).or_default().push((table, *score));
+            }
+        }
+    }
+    let mut by_runs: BTreeMap<&str, Calibration> = BTreeMap::new();
+    for (place, scores) in scores {
+        if found.contains(&place) || !is_lineage(place.1) {
+            continue;
+        }
+        let without = by_runs.entry(place.2).or_insert_with(|| {
+            calibration.without(&place.2.split(' ').map(str::to_owned).collect())
+        });
+        let combined = ratio::of_scores(scores.into_iter(), without);
+        let enough = calibration.population.decides_at_log10_lr;
+        if combined.is_some_and(|combined| combined.log10_lr >= enough) {
+            found.insert(place);
         }
     }
     found

@@ -29,37 +29,92 @@ fn ratio(card: &Card, finding: &Finding, calibration: &Calibration) -> Option<Ra
 }
 
 /// What all methods together say.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Combined {
     pub log10_lr: f64,
-    pub method: &'static str,
+    /// Ids of the methods it comes from, joined by ` + `.
+    pub methods: String,
 }
 
-/// One method per family (of those that apply, the one with the lowest cost in the tables), then the
-/// highest ratio among families. Families read the same weights: their ratios are never multiplied,
-/// and the highest one claims no more than its own table and cap allow.
+/// A family's ratio by the method that gives it.
+type Families<'a> = BTreeMap<&'a str, (Ratio, &'a str)>;
+
+/// One method per family: of those that apply, the one with the lowest cost in the tables. Families that
+/// [`Calibration`] names as independent read different matrices, and were measured not to rise together on
+/// pairs of independent runs: where two or more of them apply, their ratios are multiplied. Other
+/// families read the same weights and never multiply: without the former the highest one counts, which
+/// claims no more than its own table and cap allow.
 pub(super) fn combined(evidence: &[Assessment], calibration: &Calibration) -> Option<Combined> {
-    let mut families: BTreeMap<&str, (Ratio, &'static str)> = BTreeMap::new();
+    let mut families = Families::new();
     for assessment in evidence {
         let card = assessment.card;
         let Some(finding) = assessment.finding() else {
             continue;
         };
-        let Some(ratio) = ratio(card, finding, calibration) else {
+        if let Some(ratio) = ratio(card, finding, calibration) {
+            keep(&mut families, card.family, ratio, card.id);
+        }
+    }
+    all(&families, calibration)
+}
+
+/// The same for scores out of the tables: `(table, score)`, each judged by `calibration`.
+pub(super) fn of_scores<'a>(
+    scores: impl Iterator<Item = (&'a Population, f64)>,
+    calibration: &Calibration,
+) -> Option<Combined> {
+    let mut families = Families::new();
+    for (table, score) in scores {
+        if calibration.exact.contains_key(&table.method) || !is_lineage_evidence(&table.method) {
             continue;
-        };
-        match families.get(card.family) {
-            Some((best, _)) if best.cost <= ratio.cost => {}
-            _ => {
-                families.insert(card.family, (ratio, card.id));
+        }
+        let known = calibration.populations.iter();
+        let mut known =
+            known.filter(|known| known.method == table.method && known.version == table.version);
+        if let Some(ratio) = known.find_map(|known| known.ratio_of(score)) {
+            if ratio.cost < 1.0 {
+                keep(&mut families, &table.family, ratio, &table.method);
             }
         }
     }
+    all(&families, calibration)
+}
+
+fn is_lineage_evidence(method: &str) -> bool {
+    let known = crate::evidence::methods().map(crate::evidence::Evidence::card);
+    known
+        .filter(|card| card.id == method && card.id != super::lineage::IDENTICAL)
+        .any(|card| matches!(card.needs, Needs::Weights | Needs::Activations))
+}
+
+fn keep<'a>(families: &mut Families<'a>, family: &'a str, ratio: Ratio, method: &'a str) {
+    match families.get(family) {
+        Some((best, _)) if best.cost <= ratio.cost => {}
+        _ => {
+            families.insert(family, (ratio, method));
+        }
+    }
+}
+
+fn all(families: &Families<'_>, calibration: &Calibration) -> Option<Combined> {
+    let summed: Vec<&(Ratio, &str)> = calibration
+        .population
+        .independent_families
+        .iter()
+        .filter_map(|family| families.get(family.as_str()))
+        .collect();
+    if summed.len() > 1 {
+        let methods: Vec<&str> = summed.iter().map(|(_, method)| *method).collect();
+        return Some(Combined {
+            log10_lr: summed.iter().map(|(ratio, _)| ratio.log10_lr).sum(),
+            methods: methods.join(" + "),
+        });
+    }
     families
-        .into_values()
+        .values()
         .max_by(|a, b| a.0.log10_lr.total_cmp(&b.0.log10_lr))
         .map(|(ratio, method)| Combined {
             log10_lr: ratio.log10_lr,
-            method,
+            methods: (*method).to_owned(),
         })
 }

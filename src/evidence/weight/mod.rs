@@ -5,6 +5,7 @@ mod aligned_rows;
 mod alignment;
 mod bias_profile;
 mod curves;
+mod difference;
 mod head_angles;
 mod identical_tensors;
 mod mlp_profile;
@@ -35,6 +36,7 @@ pub(super) static METHODS: &[&dyn Evidence] = &[
     &head_angles::HeadAngles,
     &identical_tensors::IdenticalTensors,
     &tensor_cosine::TensorCosine,
+    &difference::Difference,
     &shared_start::SharedStart,
     &norm_gain::NormGain,
     &std_profile::StdProfile,

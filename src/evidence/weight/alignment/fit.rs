@@ -7,10 +7,10 @@ use crate::evidence::Error;
 use crate::stat::spectral;
 
 /// Rounds of matching and turning at most.
-const ROUNDS: usize = 25;
+const ROUNDS: usize = 16;
 
 /// A round that gains less than this is the last.
-const LEAST_GAIN: f64 = 1e-4;
+const LEAST_GAIN: f64 = 5e-4;
 
 /// A layer of the reference and one of the suspect whose units are matched.
 #[derive(Debug, Clone)]

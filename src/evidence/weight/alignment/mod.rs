@@ -27,8 +27,13 @@ pub(super) use units::Units;
 /// Layers of the suspect whose units are fitted at most; half of the layers at most.
 const FITTED_LAYERS: usize = 3;
 
-/// Units of a fitted layer at most.
-const FITTED_UNITS: usize = 512;
+/// Units of a fitted layer at least and, beyond that, in shares of the residual stream's width: three
+/// directions of each of three layers' units then outnumber the coordinates.
+const FITTED_UNITS: (usize, usize) = (256, 4);
+
+/// A fit whose matched directions agree more than this is not bettered by another start: strangers stay
+/// near a third. It saves time and decides nothing.
+const GOOD_FIT: f64 = 0.6;
 
 /// Units per layer that layers are compared by.
 const COMPARED_UNITS: usize = 64;
@@ -45,16 +50,61 @@ const WIDEST: usize = 4;
 pub(super) struct Alignment {
     /// `[width, other width]`, f32: rows of the reference times this are in the suspect's basis.
     pub rotation: Tensor,
+    /// Mean size of the rotation's diagonal, and of the largest entry of each of its rows: `(1, 1)` when
+    /// the bases agree, `(0, 1)` when coordinates changed places, both small after a rotation.
+    pub basis: (f64, f64),
     /// Where the rotation was first read off.
     pub from: Start,
     /// Mean cosine of the fitted units' directions with their partners'; unmatched ones count as 0.
     pub similarity: f64,
+    /// How reference and suspect are built.
+    pub built: [Built; 2],
     /// Layers of the suspect that the rotation was fitted on.
     pub fitted: Vec<usize>,
     /// For each layer of the suspect the layer of the reference that it corresponds to.
     pub layers: Vec<Option<usize>>,
     /// Mean cosine of the nearest units, row-major `[layers of the reference, layers of the suspect]`.
     pub likeness: Vec<f64>,
+}
+
+/// What a relation shows in besides the numbers themselves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Built {
+    /// MLPs per layer; more than one are experts.
+    experts: usize,
+    /// Hidden units of a layer, all experts together.
+    units: usize,
+    /// Share of the gains before attention and MLP that are one number throughout: folded ones are.
+    constant_gains: f64,
+    /// Spread of the logarithm of up rows' lengths.
+    up_spread: f64,
+}
+
+impl Built {
+    fn of(model: &Canonical<'_>) -> Result<Self, Error> {
+        let middle = model.spec.num_hidden_layers / 2;
+        let experts = model.experts(middle);
+        let (mut units, mut lengths) = (0, Vec::new());
+        for expert in &experts {
+            if let Some(mlp) = model.mlp(middle, *expert)? {
+                units += mlp.up.dim(0)?;
+                lengths.extend(mlp.up.sqr()?.sum(1)?.to_vec1::<f32>()?);
+            }
+        }
+        let logs: Vec<f64> = lengths
+            .iter()
+            .filter(|square| **square > 0.0)
+            .map(|square| f64::from(*square).ln() / 2.0)
+            .collect();
+        let mean = logs.iter().sum::<f64>() / logs.len().max(1) as f64;
+        let square = logs.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
+        Ok(Self {
+            experts: experts.len(),
+            units,
+            constant_gains: model.constant_gains()?,
+            up_spread: (square / logs.len().max(1) as f64).sqrt(),
+        })
+    }
 }
 
 /// Where a rotation was first read off, before it was refined on hidden units.
@@ -122,7 +172,8 @@ pub(super) fn align(a: &Model, b: &Model, seed: u64) -> Result<Result<Alignment,
             return Ok(Err(format!("suspect: layer {layer} has no complete MLP")));
         };
         let mut rng = random::stream(seed, &format!("fitted units {layer}"));
-        let chosen = random::subset(&mut rng, units.len(), FITTED_UNITS.min(units.len()));
+        let wanted = FITTED_UNITS.0.max(theirs.spec.hidden_size / FITTED_UNITS.1);
+        let chosen = random::subset(&mut rng, units.len(), wanted.min(units.len()));
         targets.push(units.at(&chosen)?);
     }
     if targets.is_empty() {
@@ -150,6 +201,8 @@ pub(super) fn align(a: &Model, b: &Model, seed: u64) -> Result<Result<Alignment,
     let likeness = likeness(&ours, &theirs, &fit.rotation, seed)?;
     let (rows, columns) = (ours.spec.num_hidden_layers, theirs.spec.num_hidden_layers);
     Ok(Ok(Alignment {
+        basis: basis(&fit.rotation)?,
+        built: [Built::of(&ours)?, Built::of(&theirs)?],
         rotation: fit.rotation,
         from,
         similarity: fit.similarity,
@@ -162,6 +215,17 @@ pub(super) fn align(a: &Model, b: &Model, seed: u64) -> Result<Result<Alignment,
         ),
         likeness,
     }))
+}
+
+/// Mean of the diagonal, and of the largest size in each row.
+fn basis(rotation: &Tensor) -> Result<(f64, f64), Error> {
+    let (rows, columns) = rotation.dims2()?;
+    let values = rotation.flatten_all()?.to_vec1::<f32>()?;
+    let n = rows.max(1) as f64;
+    let diagonal = (0..rows.min(columns)).map(|at| f64::from(values[at * columns + at]));
+    let largest = |row: &[f32]| f64::from(row.iter().fold(0.0f32, |max, x| max.max(x.abs())));
+    let peak: f64 = values.chunks_exact(columns.max(1)).map(largest).sum();
+    Ok((diagonal.sum::<f64>() / n, peak / n))
 }
 
 /// Up to [`FITTED_LAYERS`] of `layers`, evenly spread, at most every other one.
@@ -185,7 +249,6 @@ fn starts(
     if width == theirs.spec.hidden_size {
         let identity = Tensor::eye(width, DType::F32, &Device::Cpu)?;
         starts.push((Start::AsStored, Some(identity)));
-        starts.push((Start::Units, None));
     }
     let (narrow, wide) = (
         width.min(theirs.spec.hidden_size),
@@ -206,6 +269,9 @@ fn starts(
                 starts.push((Start::Vocabulary, Some(rotation)));
             }
         }
+    }
+    if narrow == wide {
+        starts.push((Start::Units, None));
     }
     Ok(starts)
 }
@@ -251,7 +317,7 @@ impl Partners {
         Ok(Some(Self { chosen }))
     }
 
-    /// Every start refined on its partners.
+    /// Every start refined on its partners, up to one that fits well.
     fn fits(
         &self,
         ours: &Canonical<'_>,
@@ -276,8 +342,12 @@ impl Partners {
                     fit::from_pairs(&layers, &pairs)?
                 }
             };
-            if let Some(rotation) = rotation {
-                fits.extend(fit::refine(&layers, rotation)?.map(|fit| (start, fit)));
+            let Some(rotation) = rotation else { continue };
+            let fit = fit::refine(&layers, rotation)?;
+            let good = fit.as_ref().is_some_and(|fit| fit.similarity > GOOD_FIT);
+            fits.extend(fit.map(|fit| (start, fit)));
+            if good {
+                break;
             }
         }
         Ok(fits)
@@ -290,34 +360,21 @@ fn mean_nearest(queries: &Units, units: &Units) -> Result<f64, Error> {
     Ok(f64::from(similar.max(1)?.mean_all()?.to_scalar::<f32>()?))
 }
 
-/// Units that are each other's nearest by features (each in units of its spread in `ours`), weighted by
-/// how much nearer they are than the second; and how near the nearest ones are.
+/// Units that are each other's nearest by features, weighted by how much nearer they are than the
+/// second; and how near the nearest ones are.
 fn by_features(theirs: &Units, ours: &Units) -> (f64, Pairs) {
-    let Some(count) = ours.features.first().map(Vec::len) else {
-        return (f64::NEG_INFINITY, Pairs::new());
-    };
-    if theirs.features.first().map(Vec::len) != Some(count) {
+    let width = |units: &Units| units.features.first().map_or(0, Vec::len);
+    if width(ours) == 0 || width(ours) != width(theirs) {
         return (f64::NEG_INFINITY, Pairs::new());
     }
-    let n = ours.len() as f32;
-    let spread: Vec<f32> = (0..count)
-        .map(|at| {
-            let mean = ours.features.iter().map(|row| row[at]).sum::<f32>() / n;
-            let square = ours
-                .features
-                .iter()
-                .map(|row| (row[at] - mean).powi(2))
-                .sum::<f32>();
-            (square / n).sqrt().max(f32::MIN_POSITIVE)
-        })
-        .collect();
+    let (theirs, ours) = (standardised(&theirs.features), standardised(&ours.features));
     let mut of_ours = vec![(f32::INFINITY, 0); ours.len()];
     let mut of_theirs = Vec::with_capacity(theirs.len());
-    for (row, query) in theirs.features.iter().enumerate() {
+    for (row, query) in theirs.iter().enumerate() {
         let (mut best, mut second) = ((f32::INFINITY, 0), f32::INFINITY);
-        for (column, other) in ours.features.iter().enumerate() {
-            let gaps = query.iter().zip(other).zip(&spread);
-            let distance: f32 = gaps.map(|((a, b), s)| ((a - b) / s).powi(2)).sum();
+        for (column, other) in ours.iter().enumerate() {
+            let gaps = query.iter().zip(other);
+            let distance: f32 = gaps.map(|(a, b)| (a - b).powi(2)).sum();
             if distance < best.0 {
                 second = best.0;
                 best = (distance, column);
@@ -345,6 +402,25 @@ fn by_features(theirs: &Units, ours: &Units) -> (f64, Pairs) {
             .map(|(row, ((best, column), second))| (row, *column, weight(*best, *second)))
             .collect(),
     )
+}
+
+/// Every feature with its mean taken away, in units of its spread: a scale of the whole residual stream
+/// is free, and moves a feature of all units alike.
+fn standardised(features: &[Vec<f32>]) -> Vec<Vec<f32>> {
+    let n = features.len().max(1) as f32;
+    let mut rows = features.to_vec();
+    for at in 0..features.first().map_or(0, Vec::len) {
+        let mean = features.iter().map(|row| row[at]).sum::<f32>() / n;
+        let square = features
+            .iter()
+            .map(|row| (row[at] - mean).powi(2))
+            .sum::<f32>();
+        let spread = (square / n).sqrt().max(f32::MIN_POSITIVE);
+        for row in &mut rows {
+            row[at] = (row[at] - mean) / spread;
+        }
+    }
+    rows
 }
 
 /// Mean similarity of the nearest units between any two layers, `[ours, theirs]`.
@@ -406,7 +482,20 @@ impl Alignment {
     /// Numbers for a finding's details.
     pub fn details(&self) -> BTreeMap<&'static str, f64> {
         let matched = self.layers.iter().flatten().count();
+        let (diagonal, peak) = self.basis;
         BTreeMap::from([
+            ("experts_reference", self.built[0].experts as f64),
+            ("experts_suspect", self.built[1].experts as f64),
+            ("units_reference", self.built[0].units as f64),
+            ("units_suspect", self.built[1].units as f64),
+            ("constant_gains_reference", self.built[0].constant_gains),
+            ("constant_gains_suspect", self.built[1].constant_gains),
+            ("up_spread_reference", self.built[0].up_spread),
+            ("up_spread_suspect", self.built[1].up_spread),
+            ("basis_kept", diagonal),
+            ("basis_peak", peak),
+            ("repeated_layers", self.repeated() as f64),
+            ("reference_layers", self.rows() as f64),
             ("fit_similarity", self.similarity),
             ("suspect_layers", self.layers.len() as f64),
             ("matched_layers", matched as f64),
@@ -417,8 +506,7 @@ impl Alignment {
     /// For each layer of the suspect its counterpart or, where it has none, the layer most like it: what
     /// a statistic is read off, whether or not the models have anything in common.
     pub fn counterparts(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let columns = self.layers.len();
-        let rows = self.likeness.len() / columns.max(1);
+        let (rows, columns) = (self.rows(), self.layers.len());
         self.layers.iter().enumerate().map(move |(column, layer)| {
             let like = |row: &usize| self.likeness[row * columns + column];
             let most = (0..rows).max_by(|a, b| like(a).total_cmp(&like(b)));
@@ -426,10 +514,23 @@ impl Alignment {
         })
     }
 
+    /// Layers of the reference.
+    fn rows(&self) -> usize {
+        self.likeness.len() / self.layers.len().max(1)
+    }
+
+    /// Layers of the suspect whose counterpart another one has as well.
+    fn repeated(&self) -> usize {
+        let matched: Vec<usize> = self.layers.iter().flatten().copied().collect();
+        let mut distinct = matched.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        matched.len() - distinct.len()
+    }
+
     /// Whether layer `i` corresponds to layer `i` throughout, none missing.
     fn in_order(&self) -> bool {
-        let rows = self.likeness.len() / self.layers.len().max(1);
-        rows == self.layers.len()
+        self.rows() == self.layers.len()
             && self
                 .layers
                 .iter()

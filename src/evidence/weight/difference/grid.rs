@@ -1,0 +1,84 @@
+//! Whether a model's numbers stand on a grid, as integer formats leave them.
+
+use super::Change;
+use crate::evidence::Error;
+use crate::model::Weights;
+
+/// Numbers that share a scale in common formats.
+const BLOCK: usize = 32;
+
+/// Rows per matrix that are looked at.
+const ROWS: usize = 16;
+
+/// Bits that are tried.
+const BITS: std::ops::RangeInclusive<u32> = 2..=8;
+
+/// How well the numbers fit a grid.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Grid {
+    /// Bits of the symmetric grid that fits best.
+    pub bits: f64,
+    /// Mean distance from it in steps: 0.25 for numbers that know no grid, near 0 on one.
+    pub error: f64,
+    /// Mean number of distinct values among 32 neighbours.
+    pub distinct: f64,
+}
+
+impl Grid {
+    /// Of matrices of blocks, a few rows of each.
+    pub fn of(weights: &Weights, changes: &[Change]) -> Result<Self, Error> {
+        let mut errors = [0.0f64; 9];
+        let (mut blocks, mut distinct) = (0.0f64, 0.0f64);
+        for change in changes.iter().filter(|change| change.role.layer.is_some()) {
+            let (rows, columns) = change.shape;
+            if columns < BLOCK {
+                continue;
+            }
+            let values = weights.rows(&change.role, 0..rows.min(ROWS))?;
+            for row in values.chunks_exact(columns) {
+                for block in row.chunks_exact(BLOCK) {
+                    let largest = block.iter().fold(0.0f32, |max, x| max.max(x.abs()));
+                    if largest <= 0.0 || !largest.is_finite() {
+                        continue;
+                    }
+                    blocks += 1.0;
+                    distinct += count(block);
+                    for bits in BITS {
+                        errors[bits as usize] += distance(block, largest, bits);
+                    }
+                }
+            }
+        }
+        let mut best = Self {
+            bits: 0.0,
+            error: 0.25,
+            distinct: distinct / blocks.max(1.0),
+        };
+        for bits in BITS {
+            let error = errors[bits as usize] / blocks.max(1.0);
+            if blocks > 0.0 && error < best.error {
+                best.bits = f64::from(bits);
+                best.error = error;
+            }
+        }
+        Ok(best)
+    }
+}
+
+/// Mean distance from the nearest step, in steps.
+fn distance(block: &[f32], largest: f32, bits: u32) -> f64 {
+    let levels = f64::from((1u32 << (bits - 1)) - 1);
+    let step = f64::from(largest) / levels;
+    let off = |x: &f32| {
+        let at = f64::from(*x) / step;
+        (at - at.round()).abs()
+    };
+    block.iter().map(off).sum::<f64>() / block.len() as f64
+}
+
+fn count(block: &[f32]) -> f64 {
+    let mut bits: Vec<u32> = block.iter().map(|x| x.to_bits()).collect();
+    bits.sort_unstable();
+    bits.dedup();
+    bits.len() as f64
+}
