@@ -24,9 +24,10 @@ pub struct RelationScale {
     pub low_rank_cliff: f64,
     /// Largest share in common of matrices of blocks for `continued`; above it is `fine_tuned`.
     pub continued_below: f64,
-    /// Largest share in common of embeddings, while blocks have more than `continued_below`, for a
-    /// vocabulary that was replaced.
+    /// Largest share in common of embeddings, while blocks have more, for a vocabulary that was replaced.
     pub embedding_replaced_below: f64,
+    /// Largest share of the smaller vocabulary that keeps its place, for a vocabulary that was replaced.
+    pub vocabulary_kept: f64,
     /// Least mean diagonal of the rotation between residual streams for one basis, and least mean peak of
     /// its rows for coordinates that changed places.
     pub same_basis: f64,
@@ -91,14 +92,17 @@ fn construction(look: &Look<'_>, scale: &RelationScale) -> Option<Relation> {
         });
     }
     let of = |name: &str| detail(look, "weight.difference", name);
-    let (embedding, body) = (of("common_embedding")?, of("common_body")?);
-    let other_tokens = detail(look, "tokenizer.overlap", "equal") == Some(0.0);
-    let replaced = embedding < scale.embedding_replaced_below && body > scale.continued_below;
-    (other_tokens && replaced).then(|| Relation {
+    let body = of("common_body")?;
+    // Without a row in common the two embeddings are not even of one shape.
+    let embedding = of("common_embedding").unwrap_or(0.0);
+    let kept = detail(look, "tokenizer.overlap", "smaller_kept")?;
+    let replaced = embedding < scale.embedding_replaced_below && body > embedding;
+    (replaced && kept < scale.vocabulary_kept).then(|| Relation {
         name: "tokenizer_swapped",
         direction: UNKNOWN,
         because: format!(
-            "Blocks have {body:.2} in common, embeddings {embedding:.2}, and the vocabularies differ."
+            "Blocks have {body:.2} in common, embeddings {embedding:.2}, and {kept:.2} of the smaller vocabulary kept \
+             its place."
         ),
     })
 }

@@ -62,7 +62,7 @@ impl Spectrum {
         let middle = values[values.len() / 2];
         let threshold = factor(m.min(n) / m.max(n)) * middle;
         let rank = values.iter().filter(|value| **value > threshold).count();
-        let energy = values[..rank].iter().map(|x| x * x).sum::<f64>() / total;
+        let energy = values[..rank].iter().fold(0.0, |sum, x| sum + x * x) / total;
         let cliff = match (
             rank.checked_sub(1).map(|last| values[last]),
             values.get(rank),
