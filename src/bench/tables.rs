@@ -11,6 +11,7 @@ use super::plan::Plan;
 use super::score::Measured;
 use super::score::Score;
 use super::score::card;
+use crate::evidence::Card;
 use crate::verdict::Population;
 use crate::verdict::population;
 use crate::verdict::population::ByRuns;
@@ -31,8 +32,8 @@ pub fn of_zoo(plan: &Plan, bench: &Bench, tool: &str, seed: u64) -> Vec<Populati
     tables(plan, &measured, &digests.collect(), tool, seed)
 }
 
-/// The tables of all methods that gave a number, at run level: the lowest score of kin of one run,
-/// the highest of a pair of runs.
+/// The tables of all methods that gave a number, but for published ones that no verdict reads, at run
+/// level: the lowest score of kin of one run, the highest of a pair of runs.
 ///
 /// Merged models have weights of several runs; their scores stand under all of their runs, and
 /// against one of those runs they are kin.
@@ -45,7 +46,8 @@ pub fn tables(
 ) -> Vec<Population> {
     let mut methods: Vec<&str> = Vec::new();
     for score in measured.iter().flat_map(|one| &one.scores) {
-        if !methods.contains(&score.method.as_str()) {
+        let compared = card(&score.method).is_some_and(Card::is_for_comparison);
+        if !compared && !methods.contains(&score.method.as_str()) {
             methods.push(&score.method);
         }
     }

@@ -27,6 +27,7 @@ use crate::record::{Activations, Recording, WeightProfile};
 /// Areas in the order of a report: what decides first, what only describes last.
 static AREAS: &[&[&dyn Evidence]] = &[
     weight::METHODS,
+    weight::PUBLISHED,
     activation::METHODS,
     behaviour::METHODS,
     tokenizer::METHODS,
@@ -109,6 +110,14 @@ pub struct Card {
     pub needs: Needs,
     /// Whether exchanging reference and suspect leaves the statistic as it is.
     pub symmetric: bool,
+}
+
+impl Card {
+    /// Whether it is a method of the literature that stands beside ours: shown and benched, while no
+    /// calibration is made for it and no verdict reads it.
+    pub fn is_for_comparison(&self) -> bool {
+        self.family.starts_with("published.")
+    }
 }
 
 /// What a method reads.

@@ -10,14 +10,16 @@ use crate::evidence::{Assessment, Card, Finding, Needs};
 ///
 /// Only for weights and activations (nothing else is evidence of lineage), only where a table for the
 /// method and its version exists, and not for methods that decide by an exact p-value or by identity
-/// of bits: those need no population.
+/// of bits, which need no population, nor for published methods that stand beside ours.
 pub fn log10_lr(card: &Card, finding: &Finding, calibration: &Calibration) -> Option<f64> {
     ratio(card, finding, calibration).map(|ratio| ratio.log10_lr)
 }
 
 fn ratio(card: &Card, finding: &Finding, calibration: &Calibration) -> Option<Ratio> {
     let lineage = matches!(card.needs, Needs::Weights | Needs::Activations);
-    if !lineage || calibration.exact.contains_key(card.id) || card.id == super::lineage::IDENTICAL {
+    let decides_alone =
+        calibration.exact.contains_key(card.id) || card.id == super::lineage::IDENTICAL;
+    if !lineage || decides_alone || card.is_for_comparison() {
         return None;
     }
     calibration

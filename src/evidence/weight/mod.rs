@@ -11,6 +11,7 @@ mod identical_tensors;
 mod mlp_profile;
 mod nearest;
 mod norm_gain;
+mod published;
 mod residual_index;
 mod row_matching;
 mod row_order;
@@ -24,6 +25,8 @@ mod units;
 pub use alignment::Memo;
 
 use super::Evidence;
+
+pub(in crate::evidence) use published::METHODS as PUBLISHED;
 
 pub(super) static METHODS: &[&dyn Evidence] = &[
     &row_matching::RowMatching,

@@ -93,6 +93,16 @@ pub(super) struct Compared {
 }
 
 pub(super) fn compare(a: &Weights, b: &Weights) -> Result<Vec<Compared>, Error> {
+    let compared = |(role, sums): (Role, Sums)| Compared {
+        role,
+        elements: sums.n as u64,
+        cosine: sums.cosine(Kind::of(&role) != Kind::Matrix),
+    };
+    Ok(sums(a, b)?.into_iter().map(compared).collect())
+}
+
+/// What a cosine needs of every role of one shape in both models, in the order of roles.
+pub(super) fn sums(a: &Weights, b: &Weights) -> Result<Vec<(Role, Sums)>, Error> {
     let shared: Vec<Role> = a
         .roles()
         .filter(|role| a.shape(role).is_some() && a.shape(role) == b.shape(role))
@@ -100,11 +110,11 @@ pub(super) fn compare(a: &Weights, b: &Weights) -> Result<Vec<Compared>, Error> 
         .collect();
     shared
         .par_iter()
-        .map(|role| compare_one(a, b, *role))
+        .map(|role| Ok((*role, sums_of_one(a, b, *role)?)))
         .collect()
 }
 
-fn compare_one(a: &Weights, b: &Weights, role: Role) -> Result<Compared, Error> {
+fn sums_of_one(a: &Weights, b: &Weights, role: Role) -> Result<Sums, Error> {
     let mut sums = Sums::default();
     for (ours, theirs) in a
         .chunks(&role, BLOCK_ELEMENTS)
@@ -112,16 +122,12 @@ fn compare_one(a: &Weights, b: &Weights, role: Role) -> Result<Compared, Error> 
     {
         sums.add(&ours?.1, &theirs?.1);
     }
-    Ok(Compared {
-        role,
-        elements: sums.n as u64,
-        cosine: sums.cosine(Kind::of(&role) != Kind::Matrix),
-    })
+    Ok(sums)
 }
 
 /// What a cosine or a correlation needs.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Sums {
+pub(super) struct Sums {
     n: f64,
     x: f64,
     y: f64,
@@ -143,7 +149,25 @@ impl Sums {
         }
     }
 
-    fn cosine(&self, centred: bool) -> Option<f64> {
+    /// Of the two together.
+    pub fn and(self, other: &Self) -> Self {
+        Self {
+            n: self.n + other.n,
+            x: self.x + other.x,
+            y: self.y + other.y,
+            xx: self.xx + other.xx,
+            yy: self.yy + other.yy,
+            xy: self.xy + other.xy,
+        }
+    }
+
+    /// Squared length of both sides, half of each.
+    pub fn square(&self) -> f64 {
+        (self.xx + self.yy) / 2.0
+    }
+
+    /// The cosine, or centred Pearson's correlation; `None` without length (or spread).
+    pub fn cosine(&self, centred: bool) -> Option<f64> {
         let centre = |square: f64, a: f64, b: f64| {
             if centred {
                 square - a * b / self.n

@@ -230,6 +230,29 @@ fn kin_tables(permuted: f64) -> Vec<Population> {
     ]
 }
 
+/// The cosine's own table would call it kin; under a published method's name it is read by nobody.
+#[test]
+fn published_methods_are_compared_and_never_decide() {
+    let cells: Vec<(&str, &str, String, f64)> = (0..40)
+        .flat_map(|run| {
+            let kin = ("none", "noised", format!("r{run}"), 0.9);
+            let apart = (run + 1..40)
+                .map(move |other| ("none", "independent", format!("r{run} r{other}"), 0.01));
+            std::iter::once(kin).chain(apart)
+        })
+        .collect();
+    let cells: Vec<(&str, &str, &str, f64)> = cells
+        .iter()
+        .map(|(change, relation, runs, score)| (*change, *relation, runs.as_str(), *score))
+        .collect();
+    let ratio = |id| {
+        let lineage = judged_with(&[table(id, &cells)], &[(id, finding(0.95, None, &[]))]);
+        lineage.log10_lr
+    };
+    assert!(ratio("weight.tensor_cosine").is_some_and(|ratio| ratio > 0.0));
+    assert_eq!(ratio("weight.parameter_cosine"), None);
+}
+
 #[test]
 fn independent_needs_every_known_relation_to_be_found() {
     let strangers = [
