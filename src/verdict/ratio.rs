@@ -86,7 +86,9 @@ fn is_lineage_evidence(method: &str) -> bool {
     let known = crate::evidence::methods().map(crate::evidence::Evidence::card);
     known
         .filter(|card| card.id == method && card.id != super::lineage::IDENTICAL)
-        .any(|card| matches!(card.needs, Needs::Weights | Needs::Activations))
+        .any(|card| {
+            matches!(card.needs, Needs::Weights | Needs::Activations) && !card.is_for_comparison()
+        })
 }
 
 fn keep<'a>(families: &mut Families<'a>, family: &'a str, ratio: Ratio, method: &'a str) {
