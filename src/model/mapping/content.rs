@@ -125,7 +125,24 @@ pub(super) fn turn_squares(
 /// # Errors
 /// A file that cannot be read any more.
 pub(super) fn all(board: &mut Board<'_>, outlines: &mut Outlines<'_>) -> Result<(), Error> {
-    let classes = classes(board);
+    // The embedding first: it says which direction of one residual stream is which of the other.
+    let is_table = |class: &Class| {
+        let mut targets = class.targets.iter();
+        targets.any(|target| board.targets[*target].is_vocabulary())
+    };
+    let (tables, classes): (Vec<Class>, Vec<Class>) =
+        classes(board).into_iter().partition(is_table);
+    for class in &tables {
+        let before = board.found.len();
+        outlines.read(
+            board,
+            class.held.iter().copied(),
+            class.targets.iter().copied(),
+        )?;
+        pair(board, outlines, class, |_, _| true);
+        support(board, outlines, class, before);
+    }
+    outlines.take_bearings(board);
     for class in &classes {
         outlines.read(
             board,

@@ -6,7 +6,9 @@
 //! # What content means here, and why index tests stay valid afterwards
 //!
 //! Content is compared by sorted lengths of rows and columns, sorted sizes of numbers and the share of
-//! zeros: functions that no reordering of hidden units, heads or residual coordinates changes. Which
+//! zeros, and, where both embeddings have the same tokens, by what a tensor does to directions of the
+//! residual stream that the tokens define (second moments, summed over hidden units). No reordering of
+//! hidden units, heads or residual coordinates of the suspect changes any of these. Which
 //! tensor is assigned to which role therefore tells nothing about the order of units *within* it. If two
 //! models are independent, the units of an assigned tensor are in an order that is as random as before,
 //! and an exact test on these indices (`weight.row_matching`) has the null distribution that it states.
@@ -17,6 +19,7 @@
 //! [`Support`] says how clear each one is. Nothing is invented: what has no counterpart is listed.
 
 mod assign;
+mod bearings;
 mod bind;
 mod board;
 mod content;
@@ -151,8 +154,8 @@ pub fn map(suspect: &Weights, reference: &Weights) -> Result<Mapping, Error> {
     let mut rules = Vec::new();
     rules::equal_names(&mut board);
     rules.extend(rules::affixes(&mut board));
-    let stores = [suspect.store(), reference.store()];
-    let mut outlines = Outlines::new(&board, stores);
+    let mut outlines = Outlines::new(&board, [suspect, reference]);
+    outlines.take_bearings(&board);
     rules.extend(content::patterns(&mut board, &mut outlines)?);
     content::turn_squares(&mut board, &mut outlines)?;
     content::all(&mut board, &mut outlines)?;

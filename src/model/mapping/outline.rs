@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
+use super::bearings::{Gram, Side};
 use crate::model::tensors::{Error, TensorStore};
 
 /// Points at which sorted numbers are kept.
@@ -26,14 +28,22 @@ pub(super) struct Outline {
     columns: Vec<f32>,
     sizes: Vec<f32>,
     zeros: f64,
+    /// What it does to directions of the residual stream, were that its columns or its rows.
+    column_gram: Option<Gram>,
+    row_gram: Option<Gram>,
 }
 
 impl Outline {
-    /// One pass over a stored tensor.
+    /// One pass over a stored tensor; with `directions` of the residual stream `[hidden_size, n]` also
+    /// what it does to these.
     ///
     /// # Errors
     /// A file that cannot be read any more, a type that cannot be decoded.
-    pub fn read(store: &TensorStore, name: &str) -> Result<Self, Error> {
+    pub fn read(
+        store: &TensorStore,
+        name: &str,
+        directions: Option<&Tensor>,
+    ) -> Result<Self, Error> {
         let shape = store.info(name).map(|info| info.shape.clone());
         let shape = shape.unwrap_or_default();
         let elements: usize = shape.iter().product();
@@ -43,11 +53,23 @@ impl Outline {
             _ => 1,
         };
         let mut sums = Sums::new(width);
+        let mut through = directions.map(|directions| Through::new(directions, &shape));
         let step = (BLOCK_ELEMENTS / width).max(1) * width;
         for start in (0..elements).step_by(step) {
-            sums.add(&store.elements(name, start..elements.min(start + step))?);
+            let values = store.elements(name, start..elements.min(start + step))?;
+            sums.add(&values);
+            // Directions that cannot be followed say nothing; sizes still do.
+            let followed = through
+                .take()
+                .map(|one| one.add(&values, start / width, width));
+            through = followed.and_then(Result::ok);
         }
-        Ok(sums.outline(shape.len() > 1))
+        let mut outline = sums.outline(shape.len() > 1);
+        if let Some([columns, rows]) = through.and_then(|one| one.grams().ok()) {
+            outline.column_gram = columns;
+            outline.row_gram = rows;
+        }
+        Ok(outline)
     }
 
     /// Outlines of many tensors, in parallel.
@@ -57,12 +79,21 @@ impl Outline {
     pub fn read_all<'a>(
         store: &TensorStore,
         names: impl IntoIterator<Item = &'a str>,
+        directions: Option<&Tensor>,
     ) -> Result<BTreeMap<String, Self>, Error> {
         let names: Vec<&str> = names.into_iter().collect();
         let read = names
             .par_iter()
-            .map(|name| Ok(((*name).to_owned(), Self::read(store, name)?)));
+            .map(|name| Ok(((*name).to_owned(), Self::read(store, name, directions)?)));
         read.collect()
+    }
+
+    /// What it does to the directions, were the residual stream this side of it.
+    pub fn gram(&self, side: Side) -> Option<&Gram> {
+        match side {
+            Side::Columns => self.column_gram.as_ref(),
+            Side::Rows => self.row_gram.as_ref(),
+        }
     }
 
     /// Middle size of its numbers.
@@ -85,6 +116,82 @@ impl Outline {
             (self.zeros - other.zeros).abs(),
         ];
         parts.iter().sum::<f64>() / parts.len() as f64
+    }
+}
+
+/// A tensor seen through directions of the residual stream `[hidden_size, n]`, block by block.
+struct Through<'a> {
+    directions: &'a Tensor,
+    is_vector: bool,
+    /// `X^T X` of `X = tensor * directions`, where a row is as wide as the stream.
+    by_columns: Option<Tensor>,
+    /// `directions^T * tensor`, where a column is; of a vector the sum `v_i d_i d_i^T`.
+    by_rows: Option<Tensor>,
+    columns_fit: bool,
+    rows_fit: bool,
+}
+
+impl<'a> Through<'a> {
+    fn new(directions: &'a Tensor, shape: &[usize]) -> Self {
+        let width = directions.dims().first().copied().unwrap_or(0);
+        Self {
+            directions,
+            is_vector: shape.len() == 1,
+            by_columns: None,
+            by_rows: None,
+            columns_fit: shape.len() > 1 && shape.last() == Some(&width),
+            rows_fit: shape.len() < 3 && shape.first() == Some(&width),
+        }
+    }
+
+    /// Takes in whole rows from `first` on.
+    fn add(mut self, values: &[f32], first: usize, width: usize) -> candle_core::Result<Self> {
+        if !(self.columns_fit || self.rows_fit) {
+            return Ok(self);
+        }
+        let finite = |value: &f32| if value.is_finite() { *value } else { 0.0 };
+        let values: Vec<f32> = values.iter().map(finite).collect();
+        let rows = values.len() / width.max(1);
+        let block = Tensor::from_vec(values, (rows, width), &Device::Cpu)?;
+        let sum = |sum: Option<Tensor>, more: Tensor| match sum {
+            Some(sum) => sum + more,
+            None => Ok(more),
+        };
+        if self.columns_fit {
+            let seen = block.matmul(self.directions)?;
+            let gram = seen.t()?.contiguous()?.matmul(&seen)?;
+            self.by_columns = Some(sum(self.by_columns.take(), gram)?);
+        }
+        if self.rows_fit {
+            let part = self.directions.narrow(0, first, rows)?;
+            let left = part.t()?.contiguous()?;
+            let more = if self.is_vector {
+                left.matmul(&part.broadcast_mul(&block)?)?
+            } else {
+                left.matmul(&block)?
+            };
+            self.by_rows = Some(sum(self.by_rows.take(), more)?);
+        }
+        Ok(self)
+    }
+
+    /// Of columns and of rows; a vector is either.
+    fn grams(self) -> candle_core::Result<[Option<Gram>; 2]> {
+        let gram = |product: Option<Tensor>| match product {
+            Some(product) => Gram::new(&product, self.directions),
+            None => Ok(None),
+        };
+        let rows = match self.by_rows {
+            Some(seen) if !self.is_vector => Some(seen.matmul(&seen.t()?.contiguous()?)?),
+            other => other,
+        };
+        let rows = gram(rows)?;
+        let columns = if self.is_vector {
+            rows.clone()
+        } else {
+            gram(self.by_columns)?
+        };
+        Ok([columns, rows])
     }
 }
 
@@ -139,6 +246,8 @@ impl Sums {
             sizes: sizes(&self.bins, self.count),
             zeros: self.zeros as f64 / self.count.max(1) as f64,
             rows: lengths(self.rows),
+            column_gram: None,
+            row_gram: None,
             columns: if is_matrix {
                 lengths(self.columns)
             } else {
