@@ -21,14 +21,14 @@ const VOCAB: usize = 64;
 
 /// Tensors by Hugging Face's names for Llama.
 #[derive(Clone)]
-struct Checkpoint {
+pub(crate) struct Checkpoint {
     tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
     model_type: &'static str,
     dtype: Dtype,
 }
 
 impl Checkpoint {
-    fn random(seed: u64) -> Self {
+    pub(crate) fn random(seed: u64) -> Self {
         let mut rng = random::stream(seed, "checkpoint");
         let mut tensors = BTreeMap::new();
         let mut put = |name: String, shape: &[usize], centre: f32| {
@@ -58,7 +58,7 @@ impl Checkpoint {
         }
     }
 
-    fn noised(mut self, seed: u64) -> Self {
+    pub(crate) fn noised(mut self, seed: u64) -> Self {
         let mut rng = random::stream(seed, "checkpoint noise");
         for (_, values) in self.tensors.values_mut() {
             for value in values {
@@ -125,16 +125,21 @@ impl Checkpoint {
     }
 }
 
-struct Opened {
-    model: Model,
+pub(crate) struct Opened {
+    pub(crate) model: Model,
     profile: WeightProfile,
     _folder: tempfile::TempDir,
 }
 
 impl Opened {
-    fn new(label: &str, checkpoint: &Checkpoint) -> Self {
+    pub(crate) fn new(label: &str, checkpoint: &Checkpoint) -> Self {
         let folder = tempfile::tempdir().unwrap();
         checkpoint.write(folder.path());
+        Self::of(label, folder)
+    }
+
+    /// The model in `folder`, which goes with it.
+    pub(crate) fn of(label: &str, folder: tempfile::TempDir) -> Self {
         let reference = folder.path().to_str().unwrap().parse().unwrap();
         let artefacts = source::open(&reference, &OpenOptions::default()).unwrap();
         let model = Model::open(artefacts, label).unwrap();
@@ -145,7 +150,7 @@ impl Opened {
         }
     }
 
-    fn subject(&self) -> Subject<'_> {
+    pub(crate) fn subject(&self) -> Subject<'_> {
         Subject {
             model: &self.model,
             profile: Some(&self.profile),
@@ -170,10 +175,10 @@ fn judged(reference: &Checkpoint, suspect: &Checkpoint) -> (Vec<Assessment>, Fin
         population: &population,
         derived: None,
         seed: 0,
-        memo: kinprobe::evidence::Memo::default(),
+        memo: evidence::Memo::default(),
     };
     let mut started = Vec::new();
-    let assessments = evidence::assess_all(&pair, |card| started.push(card.id));
+    let assessments = evidence::assess_all(&pair, true, |card| started.push(card.id));
     assert_eq!(started.len(), evidence::methods().count());
     let calibration = Calibration::load(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
     let findings = verdict::judge(&assessments, &calibration);

@@ -8,6 +8,7 @@ mod common;
 mod equivalence;
 mod evidence;
 mod hostile;
+mod invariance;
 mod launder;
 mod map;
 mod parity;

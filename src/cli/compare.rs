@@ -29,6 +29,9 @@ pub struct Args {
     /// How much is read and run
     #[arg(long, value_enum, default_value_t = Depth::Full)]
     depth: Depth,
+    /// Show methods of the literature beside ours; no finding reads them
+    #[arg(long)]
+    published: bool,
     /// Seed of every random choice
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -42,7 +45,10 @@ pub struct Args {
 
 /// Open, plan, record, assess, judge, report.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
-    let bench = Bench::new(global, &args.suite, args.depth, args.seed)?;
+    let bench = Bench {
+        published: args.published,
+        ..Bench::new(global, &args.suite, args.depth, args.seed)?
+    };
     let reference = bench.open(&args.reference, "reference")?;
     let suspect = bench.open(&args.suspect, "suspect")?;
     let [reference, suspect] = bench.with_roles(reference, suspect)?;

@@ -51,6 +51,10 @@ fn text(card: &Card) -> String {
         "{} (version {}, family {})\n",
         card.id, card.version, card.family
     );
+    let survives = match card.survives {
+        [] => "no laundering in particular".to_owned(),
+        names => names.join(", "),
+    };
     let fields = [
         ("title", card.title),
         ("measures", card.measures),
@@ -58,6 +62,7 @@ fn text(card: &Card) -> String {
         ("fooled by", card.fooled_by),
         ("cost", card.cost),
         ("reference", card.reference),
+        ("survives", &survives),
     ];
     for (name, value) in fields {
         let mut label = name;

@@ -65,6 +65,8 @@ pub struct Bench<'g> {
     pub calibration: Calibration,
     pub depth: Depth,
     pub seed: u64,
+    /// Whether methods of the literature are shown beside ours.
+    pub published: bool,
 }
 
 /// One model with all that was recorded of it.
@@ -118,6 +120,7 @@ impl<'g> Bench<'g> {
             data,
             depth,
             seed,
+            published: false,
         })
     }
 
@@ -258,7 +261,7 @@ impl<'g> Bench<'g> {
         self.record(self.open(&reference, name)?)
     }
 
-    /// Every registered method on the pair.
+    /// Every method that was asked for on the pair.
     pub fn assess(&self, pair: [&Dossier; 2], panel: &Panel) -> Vec<Assessment> {
         let population: Vec<Subject<'_>> = panel.population.iter().map(Dossier::subject).collect();
         let pair = Pair {
@@ -272,7 +275,7 @@ impl<'g> Bench<'g> {
             seed: self.seed,
             memo: Memo::default(),
         };
-        evidence::assess_all(&pair, |_| {})
+        evidence::assess_all(&pair, self.published, |_| {})
     }
 
     /// Findings under the rules of evidence.

@@ -71,7 +71,7 @@ impl Plan {
                     items: suite.items.len(),
                 })
                 .collect(),
-            methods: evidence::methods()
+            methods: evidence::asked(bench.published)
                 .map(|method| PlannedMethod {
                     id: method.card().id,
                     skipped: skipped(bench, &models, method.card().needs, pair),

@@ -39,6 +39,11 @@ pub fn methods() -> impl Iterator<Item = &'static dyn Evidence> {
     AREAS.iter().flat_map(|area| area.iter().copied())
 }
 
+/// The methods of a report; those of the literature that stand beside ours only if `published`.
+pub fn asked(published: bool) -> impl Iterator<Item = &'static dyn Evidence> {
+    methods().filter(move |method| published || !method.card().is_for_comparison())
+}
+
 /// What came of one method.
 #[derive(Debug, Clone)]
 pub struct Assessment {
@@ -61,8 +66,12 @@ impl Assessment {
 /// Measures `pair` by every method, in registry order; `started` hears of each before it runs.
 ///
 /// A method that fails does not stop the others.
-pub fn assess_all(pair: &Pair<'_>, mut started: impl FnMut(&'static Card)) -> Vec<Assessment> {
-    methods()
+pub fn assess_all(
+    pair: &Pair<'_>,
+    published: bool,
+    mut started: impl FnMut(&'static Card),
+) -> Vec<Assessment> {
+    asked(published)
         .map(|method| {
             started(method.card());
             Assessment {
@@ -110,6 +119,8 @@ pub struct Card {
     pub needs: Needs,
     /// Whether exchanging reference and suspect leaves the statistic as it is.
     pub symmetric: bool,
+    /// Launderings of the suspect (`kinprobe zoo launder`) that leave the statistic as it is, by name.
+    pub survives: &'static [&'static str],
 }
 
 impl Card {

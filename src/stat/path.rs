@@ -96,7 +96,7 @@ mod tests {
         for (column, layer) in map.iter().enumerate() {
             for row in 0..rows {
                 let same = *layer == Some(row);
-                let height = if same { 0.6 } else { 0.0 };
+                let height = if same { 0.8 } else { 0.0 };
                 values[row * map.len() + column] = height + 0.2 * random::unit(&mut rng);
             }
         }

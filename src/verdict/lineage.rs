@@ -198,7 +198,12 @@ fn not_related(
 
 /// What a silent exact test excludes, by what it does on a simulated child, and what it does not.
 fn excluded(look: &Look<'_>, calibration: &Calibration) -> String {
-    let open = "Permuted units and rotations are not excluded.";
+    let open = match look.finding("weight.unit_agreement") {
+        Some(_) => {
+            "Kin in which every order was destroyed are looked for by scores, which did not decide."
+        }
+        None => "Kin in which every order was destroyed are not excluded.",
+    };
     let (Some(finding), Some(test)) = (look.finding(POWERED), calibration.exact.get(POWERED))
     else {
         return open.to_owned();
@@ -234,8 +239,8 @@ pub fn limits(lineage: &Lineage) -> Vec<String> {
                 .to_owned(),
         ),
         LineageConclusion::Undetermined => lines.push(
-            "not excluded: kin whose hidden units were permuted or whose residual stream was rotated, layers moved \
-             to another place, and distillation, which shares no weights"
+            "not excluded: relations that the tests which apply here would not have found, and distillation, which \
+             shares no weights"
                 .to_owned(),
         ),
     }

@@ -73,10 +73,10 @@ pub(super) fn of_scores<'a>(
         let known = calibration.populations.iter();
         let mut known =
             known.filter(|known| known.method == table.method && known.version == table.version);
-        if let Some(ratio) = known.find_map(|known| known.ratio_of(score)) {
-            if ratio.cost < 1.0 {
-                keep(&mut families, &table.family, ratio, &table.method);
-            }
+        if let Some(ratio) = known.find_map(|known| known.ratio_of(score))
+            && ratio.cost < 1.0
+        {
+            keep(&mut families, &table.family, ratio, &table.method);
         }
     }
     all(&families, calibration)

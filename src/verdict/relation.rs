@@ -191,31 +191,27 @@ pub(super) fn laundering(look: &Look<'_>, scale: &RelationScale) -> Vec<&'static
             names.push("gains_folded");
         }
     }
-    if let (Some(kept), Some(peak)) = (of("basis_kept"), of("basis_peak")) {
-        if kept < scale.same_basis {
-            let permuted = peak >= scale.same_basis;
-            names.push(if permuted {
-                "residual_permuted"
-            } else {
-                "residual_rotated"
-            });
-        }
+    if let (Some(kept), Some(peak)) = (of("basis_kept"), of("basis_peak"))
+        && kept < scale.same_basis
+    {
+        names.push(if peak >= scale.same_basis {
+            "residual_permuted"
+        } else {
+            "residual_rotated"
+        });
     }
-    let partners = look
-        .finding("weight.unit_agreement")
-        .map(|finding| finding.statistic);
-    let in_place = look
-        .finding("weight.aligned_rows")
-        .map(|finding| finding.statistic);
-    if let (Some(partners), Some(in_place)) = (partners, in_place) {
-        if partners >= scale.units_partner && in_place < partners / 2.0 {
-            names.push("units_permuted");
-        }
+    let partners = look.finding("weight.unit_agreement");
+    let in_place = look.finding("weight.aligned_rows");
+    if let (Some(partners), Some(in_place)) = (partners, in_place)
+        && partners.statistic >= scale.units_partner
+        && in_place.statistic < partners.statistic / 2.0
+    {
+        names.push("units_permuted");
     }
-    if let (Some(a), Some(b)) = (of("up_spread_reference"), of("up_spread_suspect")) {
-        if (a - b).abs() >= scale.rescaled {
-            names.push("units_rescaled");
-        }
+    if let (Some(a), Some(b)) = (of("up_spread_reference"), of("up_spread_suspect"))
+        && (a - b).abs() >= scale.rescaled
+    {
+        names.push("units_rescaled");
     }
     names
 }

@@ -30,6 +30,7 @@ static CARD: Card = Card {
                 arXiv 2405.01012).",
     needs: Needs::Activations,
     symmetric: true,
+    survives: &[],
 };
 
 impl Evidence for LinearCka {

@@ -26,6 +26,7 @@ static CARD: Card = Card {
                 (NeurIPS 2025, arXiv 2507.06645).",
     needs: Needs::Answers,
     symmetric: true,
+    survives: &[],
 };
 
 /// Resamples of the interval.

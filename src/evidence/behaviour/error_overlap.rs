@@ -26,6 +26,7 @@ static CARD: Card = Card {
                 Correlated Errors in Large Language Models (ICML 2025) for what unrelated models share.",
     needs: Needs::Answers,
     symmetric: true,
+    survives: &[],
 };
 
 /// Level of every interval of this method.

@@ -26,6 +26,7 @@ static CARD: Card = Card {
     reference: "The 2024 comparison of MiniCPM-Llama3-V 2.5 and Llama3-V on 1,000 unpublished images (87 % equal).",
     needs: Needs::Answers,
     symmetric: true,
+    survives: &[],
 };
 
 /// Level of every interval of this method.

@@ -27,6 +27,7 @@ static CARD: Card = Card {
     reference: "The 2023 dispute on Yi and Llama: one architecture with two tensors renamed is a finding of its own.",
     needs: Needs::Config,
     symmetric: true,
+    survives: &[],
 };
 
 impl Evidence for Diff {

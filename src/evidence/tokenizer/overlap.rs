@@ -25,6 +25,7 @@ static CARD: Card = Card {
     reference: "Jaccard (1912); tokenizer comparison in the 2023 to 2025 disputes (Yi, MiniCPM, Pangu).",
     needs: Needs::Tokenizer,
     symmetric: true,
+    survives: &[],
 };
 
 /// Examples per row of the table.

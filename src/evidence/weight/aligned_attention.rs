@@ -64,6 +64,16 @@ const TEMPLATE: Card = Card {
                 orthogonal Procrustes in place of a signed permutation, which a rotation defeats.",
     needs: Needs::Weights,
     symmetric: false,
+    survives: &[
+        "permute-units",
+        "permute-heads",
+        "permute-residual",
+        "fold-gains",
+        "rotate-residual",
+        "rescale-up-down",
+        "scale-residual",
+        "shift-head",
+    ],
 };
 
 /// Residual coordinates compared at most.
@@ -134,11 +144,11 @@ impl AlignedAttention {
             for (layer, counterpart) in &matched {
                 let x = gram(&ours, *counterpart, Some(&alignment.rotation))?;
                 let y = gram(&theirs, *layer, None)?;
-                if let (Some(x), Some(y), Some(other)) = (&x, &y, &before) {
-                    if let (Some(own), Some(other)) = (x.cka(y), other.cka(x)) {
-                        let sum = sums.entry((*layer, *counterpart)).or_default();
-                        *sum = (sum.0 + own, sum.1 + other, sum.2 + 1);
-                    }
+                if let (Some(x), Some(y), Some(other)) = (&x, &y, &before)
+                    && let (Some(own), Some(other)) = (x.cka(y), other.cka(x))
+                {
+                    let sum = sums.entry((*layer, *counterpart)).or_default();
+                    *sum = (sum.0 + own, sum.1 + other, sum.2 + 1);
                 }
                 before = y.or(before);
             }

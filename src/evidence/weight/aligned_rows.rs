@@ -38,6 +38,17 @@ static CARD: Card = Card {
                 orthogonal Procrustes (Schönemann 1966).",
     needs: Needs::Weights,
     symmetric: false,
+    survives: &[
+        "permute-heads",
+        "permute-residual",
+        "fold-gains",
+        "rotate-residual",
+        "rescale-up-down",
+        "rescale-value-output",
+        "rotate-query-key",
+        "scale-residual",
+        "shift-head",
+    ],
 };
 
 /// Hidden units looked up per layer.

@@ -31,6 +31,18 @@ static CARD: Card = Card {
                 Golub (1973).",
     needs: Needs::Weights,
     symmetric: true,
+    survives: &[
+        "permute-units",
+        "permute-heads",
+        "permute-residual",
+        "fold-gains",
+        "rotate-residual",
+        "rescale-up-down",
+        "rescale-value-output",
+        "rotate-query-key",
+        "scale-residual",
+        "shift-head",
+    ],
 };
 
 /// Shared tokens at most.

@@ -30,6 +30,7 @@ static CARD: Card = Card {
     reference: "Byte identity as a fact apart from likelihoods: frozen tensors in the 2025 reports on depth-expanded models.",
     needs: Needs::Weights,
     symmetric: true,
+    survives: &[],
 };
 
 /// Numbers decoded first: tensors that differ mostly differ here.

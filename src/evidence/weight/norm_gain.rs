@@ -27,6 +27,7 @@ static CARD: Card = Card {
                 0.99 became 0.01 after centring.",
     needs: Needs::Weights,
     symmetric: true,
+    survives: &[],
 };
 
 impl Evidence for NormGain {

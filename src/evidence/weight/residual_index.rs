@@ -38,6 +38,16 @@ static CARD: Card = Card {
                 (ICML 2025), appendix on output-preserving transformations.",
     needs: Needs::Weights,
     symmetric: false,
+    survives: &[
+        "permute-units",
+        "permute-heads",
+        "fold-gains",
+        "rescale-up-down",
+        "rescale-value-output",
+        "rotate-query-key",
+        "scale-residual",
+        "shift-head",
+    ],
 };
 
 /// Coordinates of the yardstick, and looked up, at most. More sharpen nothing.

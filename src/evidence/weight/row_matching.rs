@@ -31,6 +31,15 @@ static CARD: Card = Card {
                 closed-form bound in place of assignment and rank correlation.",
     needs: Needs::Weights,
     symmetric: false,
+    survives: &[
+        "permute-heads",
+        "fold-gains",
+        "rescale-up-down",
+        "rescale-value-output",
+        "rotate-query-key",
+        "scale-residual",
+        "shift-head",
+    ],
 };
 
 /// Noise of the simulated children, in multiples of a row's length: each rung is one power check.

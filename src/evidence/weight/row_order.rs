@@ -26,6 +26,15 @@ static CARD: Card = Card {
     reference: "As weight.row_matching; the bound counts increasing subsequences of a random permutation.",
     needs: Needs::Weights,
     symmetric: true,
+    survives: &[
+        "permute-heads",
+        "fold-gains",
+        "rescale-up-down",
+        "rescale-value-output",
+        "rotate-query-key",
+        "scale-residual",
+        "shift-head",
+    ],
 };
 
 impl Evidence for RowOrder {

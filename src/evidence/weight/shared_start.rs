@@ -27,6 +27,7 @@ static CARD: Card = Card {
                 name the case.",
     needs: Needs::Weights,
     symmetric: true,
+    survives: &[],
 };
 
 impl Evidence for SharedStart {

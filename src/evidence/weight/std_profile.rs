@@ -23,6 +23,7 @@ static CARD: Card = Card {
     reference: "HonestAGI: Intrinsic Fingerprint of LLMs (arXiv 2507.03014, 2025); the null is ours.",
     needs: Needs::Weights,
     symmetric: true,
+    survives: &[],
 };
 
 const CURVES: Curves = Curves {

@@ -28,6 +28,7 @@ static CARD: Card = Card {
     reference: "Parameter cosine similarity, as in Zeng et al.: HuRef (NeurIPS 2024), section on direct comparison.",
     needs: Needs::Weights,
     symmetric: true,
+    survives: &[],
 };
 
 /// Numbers of each model decoded at a time.

@@ -32,6 +32,18 @@ static CARD: Card = Card {
                 and with shares in place of assignment and rank correlation.",
     needs: Needs::Weights,
     symmetric: false,
+    survives: &[
+        "permute-units",
+        "permute-heads",
+        "permute-residual",
+        "fold-gains",
+        "rotate-residual",
+        "rescale-up-down",
+        "rescale-value-output",
+        "rotate-query-key",
+        "scale-residual",
+        "shift-head",
+    ],
 };
 
 /// Hidden units looked up per layer.

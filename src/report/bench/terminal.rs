@@ -1,5 +1,7 @@
 //! The bench on a terminal.
 
+use std::collections::BTreeMap;
+
 use crate::bench::summary::Called;
 use crate::bench::summary::Cell;
 use crate::bench::summary::KIN;
@@ -16,6 +18,12 @@ use crate::report::write::Paths;
 
 /// Name of the suspect to which nothing was done.
 const NONE: &str = "none";
+
+/// Names of changes longer than this are spelt out below their table, under their first letters.
+const SHORT: usize = 20;
+
+/// As many.
+const CLIPPED: usize = 12;
 
 /// Everything a reader of the terminal needs, and where the rest lies.
 pub fn terminal(summary: &Summary, paths: Option<&Paths>, style: Style) -> String {
@@ -128,7 +136,24 @@ fn changes(summary: &Summary, style: Style) -> Vec<String> {
             found(kin),
         ])
     });
-    columns_table(&columns, 1..3, rows.collect(), style)
+    let mut lines = columns_table(&columns, 1..3, rows.collect(), style);
+    let long = |said: &&crate::bench::summary::Said| said.change.len() > SHORT;
+    let mut seen: Vec<&str> = Vec::new();
+    for said in summary.verdict.iter().filter(long) {
+        if !seen.contains(&said.change.as_str()) {
+            seen.push(&said.change);
+        }
+    }
+    let spelt = seen.into_iter().map(|change| {
+        let steps = change.replace('+', " + ");
+        Labelled::new(&steps[..CLIPPED], &steps, 4)
+    });
+    let spelt: Vec<Labelled> = spelt.collect();
+    if !spelt.is_empty() {
+        lines.push(String::new());
+        lines.extend(block(&spelt, LABELS, style));
+    }
+    lines
 }
 
 /// Kin under a change that the verdict calls related.
@@ -146,27 +171,43 @@ fn count(summary: &Summary, change: &str, lineage: bool) -> usize {
 fn verdicts(summary: &Summary, style: Style) -> Vec<String> {
     let columns = [
         ("known relation", 0),
-        ("pairs", 8),
-        ("runs", 7),
-        ("verdict", 40),
+        ("pairs", 6),
+        ("runs", 5),
+        ("verdict", 25),
+        ("named", 20),
     ];
     let rows = summary
         .verdict
         .iter()
         .filter(|said| said.change == NONE)
         .map(|said| {
-            let words = said
-                .words
-                .iter()
-                .map(|(words, count)| format!("{words} {count}"));
+            let (mut verdicts, mut named) = (BTreeMap::new(), BTreeMap::new());
+            for (words, count) in &said.words {
+                let (verdict, name) = words.split_once(": ").unwrap_or((words, ""));
+                *verdicts.entry(verdict).or_insert(0) += count;
+                if !name.is_empty() {
+                    *named.entry(name).or_insert(0) += count;
+                }
+            }
             vec![
                 said.relation.replace('_', " "),
                 said.pairs.to_string(),
                 said.runs.to_string(),
-                words.collect::<Vec<_>>().join("; ").replace('_', " "),
+                counted(&verdicts),
+                counted(&named),
             ]
         });
     columns_table(&columns, 1..3, rows.collect(), style)
+}
+
+/// `one 3, other 1`, the most frequent first.
+fn counted(counts: &BTreeMap<&str, usize>) -> String {
+    let mut sorted: Vec<(&&str, &usize)> = counts.iter().collect();
+    sorted.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+    let words = sorted
+        .into_iter()
+        .map(|(word, count)| format!("{word} {count}"));
+    words.collect::<Vec<_>>().join(", ").replace('_', " ")
 }
 
 fn notes(summary: &Summary, style: Style) -> Vec<String> {

@@ -35,6 +35,7 @@ static CARD: Card = Card {
                 4/sqrt(3) (IEEE Trans. Inf. Theory 2014). One noise of one size: the report on Llama3-V (2024).",
     needs: Needs::Weights,
     symmetric: true,
+    survives: &[],
 };
 
 /// Numbers of each model decoded at a time.

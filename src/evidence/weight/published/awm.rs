@@ -35,6 +35,7 @@ static CARD: Card = Card {
     needs: Needs::Weights,
     // Residual coordinates are sampled on one side.
     symmetric: false,
+    survives: &[],
 };
 
 /// Shared tokens over which columns are compared.

@@ -26,6 +26,7 @@ static CARD: Card = Card {
                 layers are ours.",
     needs: Needs::Weights,
     symmetric: true,
+    survives: &[],
 };
 
 impl Evidence for GhostspecCorr {

@@ -27,6 +27,7 @@ static CARD: Card = Card {
                 mean distance) and the scale of the statistic are ours.",
     needs: Needs::Weights,
     symmetric: true,
+    survives: &[],
 };
 
 /// The mean squared difference at which the statistic is one half.

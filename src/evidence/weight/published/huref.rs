@@ -31,6 +31,7 @@ static CARD: Card = Card {
                 sample of tokens is ours.",
     needs: Needs::Weights,
     symmetric: true,
+    survives: &[],
 };
 
 /// Shared tokens.

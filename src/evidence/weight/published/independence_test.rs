@@ -31,6 +31,7 @@ static CARD: Card = Card {
     needs: Needs::Weights,
     // Ties are broken at random, for each order of the two models anew.
     symmetric: false,
+    survives: &[],
 };
 
 /// Units per layer that are assigned: the assignment takes their cube.

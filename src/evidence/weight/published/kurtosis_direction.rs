@@ -28,6 +28,7 @@ static CARD: Card = Card {
     needs: Needs::Weights,
     // Exchanging the models turns what it says about direction.
     symmetric: false,
+    survives: &[],
 };
 
 impl Evidence for KurtosisDirection {

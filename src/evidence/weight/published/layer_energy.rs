@@ -24,6 +24,7 @@ static CARD: Card = Card {
     reference: "Cisco AI Defense: model-provenance-kit (2026), layer energy profile (LEP).",
     needs: Needs::Weights,
     symmetric: true,
+    survives: &[],
 };
 
 /// Fewest layers on which a correlation over layers says anything: through two points every line fits.

@@ -33,6 +33,7 @@ static CARD: Card = Card {
     needs: Needs::Weights,
     // Units are sampled on the side of the reference.
     symmetric: false,
+    survives: &[],
 };
 
 /// Shared tokens whose embeddings are sent through.

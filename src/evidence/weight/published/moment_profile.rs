@@ -26,6 +26,7 @@ static CARD: Card = Card {
     reference: "TensorLock (2026), clustering step and its code.",
     needs: Needs::Weights,
     symmetric: true,
+    survives: &[],
 };
 
 const PARTS: [Part; 4] = [Part::Query, Part::Key, Part::Value, Part::Output];

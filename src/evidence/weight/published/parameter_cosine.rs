@@ -24,6 +24,7 @@ static CARD: Card = Card {
                 cosine similarity.",
     needs: Needs::Weights,
     symmetric: true,
+    survives: &[],
 };
 
 impl Evidence for ParameterCosine {
