@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +44,22 @@ pub struct Calibration {
     pub populations: Vec<Population>,
     /// The same with every run: what would have been found.
     #[serde(skip)]
-    pub everything: Arc<Vec<Population>>,
+    pub everything: Arc<Everything>,
+}
+
+/// Every table, and what was found out about it once.
+#[derive(Debug, Default)]
+pub struct Everything {
+    /// The tables.
+    pub tables: Vec<Population>,
+    /// What the methods with these tables miss, in words.
+    pub(super) blind_spots: Mutex<BTreeMap<BTreeSet<String>, Option<String>>>,
+}
+
+impl PartialEq for Everything {
+    fn eq(&self, other: &Self) -> bool {
+        self.tables == other.tables
+    }
 }
 
 /// An exact test's level.
@@ -185,7 +200,10 @@ impl Calibration {
     #[must_use]
     pub fn with(self, populations: Vec<Population>) -> Self {
         Self {
-            everything: Arc::new(populations.clone()),
+            everything: Arc::new(Everything {
+                tables: populations.clone(),
+                blind_spots: Mutex::default(),
+            }),
             populations,
             ..self
         }
@@ -198,6 +216,7 @@ impl Calibration {
         Self {
             populations: self
                 .everything
+                .tables
                 .iter()
                 .map(|table| table.without(runs))
                 .collect(),

@@ -171,7 +171,7 @@ fn not_related(
                 }
                 _ => {
                     let missed = blind
-                        .filter(|_| !calibration.everything.is_empty())
+                        .filter(|_| !calibration.everything.tables.is_empty())
                         .map(|words| format!(" By the tables, {words}."));
                     let missed = missed.unwrap_or_default();
                     format!("{test} {}{missed}", excluded(look, calibration))

@@ -98,6 +98,25 @@ pub struct Ratio {
     pub units: Units,
 }
 
+/// The ratios of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fitted {
+    ratios: Ratios,
+    cost: f64,
+    units: Units,
+}
+
+impl Fitted {
+    /// The ratio of a score.
+    pub fn at(&self, score: f64) -> Ratio {
+        Ratio {
+            log10_lr: capped(self.ratios.at(score), self.units),
+            cost: self.cost,
+            units: self.units,
+        }
+    }
+}
+
 impl Population {
     /// The base-10 likelihood ratio of a finding, related against independent.
     ///
@@ -108,17 +127,17 @@ impl Population {
         if card.id != self.method || card.version != self.version {
             return None;
         }
-        self.ratio_of(self.score.of(finding)?)
+        let score = self.score.of(finding)?;
+        Some(self.fitted()?.at(score))
     }
 
-    /// The same for a score.
-    pub fn ratio_of(&self, score: f64) -> Option<Ratio> {
+    /// Its ratios for any score; `None` where a side has no unit.
+    pub fn fitted(&self) -> Option<Fitted> {
         let scored = self.scored();
-        let units = isotonic::units(&scored);
-        Some(Ratio {
-            log10_lr: capped(Ratios::fit(&scored)?.at(score), units),
+        Some(Fitted {
+            ratios: Ratios::fit(&scored)?,
             cost: self.cost?,
-            units,
+            units: isotonic::units(&scored),
         })
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::lineage::IDENTICAL;
 use super::population::{SHARED_INITIALISATION, is_lineage};
-use super::ratio;
+use super::ratio::Fits;
 use super::{Calibration, Population};
 use crate::evidence::Assessment;
 
@@ -17,7 +17,23 @@ type Place<'a> = (&'a str, &'a str, &'a str);
 ///
 /// All tables count, those of the pair's own runs too: leaving any out could only hide what is missed.
 pub(super) fn blind_spot(evidence: &[Assessment], calibration: &Calibration) -> Option<String> {
-    let tables = &calibration.everything;
+    let applying: BTreeSet<String> = calibration
+        .everything
+        .tables
+        .iter()
+        .filter(|table| applies(table, evidence))
+        .map(|table| table.file_name())
+        .collect();
+    let known = calibration.everything.blind_spots.lock();
+    let mut known = known.unwrap_or_else(std::sync::PoisonError::into_inner);
+    known
+        .entry(applying)
+        .or_insert_with(|| missed(evidence, calibration))
+        .clone()
+}
+
+fn missed(evidence: &[Assessment], calibration: &Calibration) -> Option<String> {
+    let tables = &calibration.everything.tables;
     let found = found(tables, calibration, |table| applies(table, evidence));
     let mut known: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
     for (change, relation, by_runs) in tables.iter().flat_map(Population::cells) {
@@ -50,7 +66,7 @@ pub(super) fn blind_spot(evidence: &[Assessment], calibration: &Calibration) -> 
 /// known shared starts and the lowest of known kin where both are known and apart, the lowest of known
 /// kin where no shared start is known.
 pub(super) fn start_below(table: &Population, calibration: &Calibration) -> Option<f64> {
-    let found = found(&calibration.populations, calibration, |_| true);
+    let found = alone(&calibration.populations, calibration, |_| true);
     let (mut shared, mut kin) = (f64::NEG_INFINITY, f64::INFINITY);
     for (change, relation, by_runs) in table.cells() {
         for (runs, score) in by_runs {
@@ -71,42 +87,59 @@ pub(super) fn start_below(table: &Population, calibration: &Calibration) -> Opti
     }
 }
 
-/// What the deciding methods among `tables` find, each alone by its level or all together by their
+/// What the deciding methods among `tables` find: each alone by its level, or all together by their
 /// ratios, taken from tables without the runs in question.
 fn found<'a>(
     tables: &'a [Population],
     calibration: &Calibration,
     counts: impl Fn(&Population) -> bool,
 ) -> BTreeSet<Place<'a>> {
-    let mut found = BTreeSet::new();
+    let mut found = alone(tables, calibration, &counts);
     let mut scores: BTreeMap<Place<'a>, Vec<(&Population, f64)>> = BTreeMap::new();
     for table in tables.iter().filter(|table| counts(table)) {
-        let level = level(table, calibration);
-        for (change, relation, by_runs) in table.cells() {
-            for (runs, score) in by_runs {
-                let place = (change, relation, runs.as_str());
-                if level.is_some_and(|level| *score >= level) {
-                    found.insert(place);
-                }
-                scores.entry(place).or_default().push((table, *score));
+        for (place, score) in places(table) {
+            if is_lineage(place.1) && !found.contains(&place) {
+                scores.entry(place).or_default().push((table, score));
             }
         }
     }
-    let mut by_runs: BTreeMap<&str, Calibration> = BTreeMap::new();
+    let mut fits: BTreeMap<&str, Fits> = BTreeMap::new();
     for (place, scores) in scores {
-        if found.contains(&place) || !is_lineage(place.1) {
-            continue;
-        }
-        let without = by_runs.entry(place.2).or_insert_with(|| {
-            calibration.without(&place.2.split(' ').map(str::to_owned).collect())
+        let fits = fits.entry(place.2).or_insert_with(|| {
+            let runs = place.2.split(' ').map(str::to_owned).collect();
+            Fits::of(&calibration.without(&runs))
         });
-        let combined = ratio::of_scores(scores.into_iter(), without);
+        let combined = fits.combined(scores.into_iter(), calibration);
         let enough = calibration.population.decides_at_log10_lr;
         if combined.is_some_and(|combined| combined.log10_lr >= enough) {
             found.insert(place);
         }
     }
     found
+}
+
+/// What the deciding methods among `tables` find each alone, by its level.
+fn alone<'a>(
+    tables: &'a [Population],
+    calibration: &Calibration,
+    counts: impl Fn(&Population) -> bool,
+) -> BTreeSet<Place<'a>> {
+    let mut found = BTreeSet::new();
+    for table in tables.iter().filter(|table| counts(table)) {
+        let Some(level) = level(table, calibration) else {
+            continue;
+        };
+        let high = places(table).filter(|(_, score)| *score >= level);
+        found.extend(high.map(|(place, _)| place));
+    }
+    found
+}
+
+fn places(table: &Population) -> impl Iterator<Item = (Place<'_>, f64)> {
+    table.cells().flat_map(|(change, relation, by_runs)| {
+        let scores = by_runs.iter();
+        scores.map(move |(runs, score)| ((change, relation, runs.as_str()), *score))
+    })
 }
 
 fn applies(table: &Population, evidence: &[Assessment]) -> bool {

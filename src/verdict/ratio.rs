@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::population::Ratio;
+use super::population::{Fitted, Ratio};
 use super::{Calibration, Population};
 use crate::evidence::{Assessment, Card, Finding, Needs};
 
@@ -60,35 +60,47 @@ pub(super) fn combined(evidence: &[Assessment], calibration: &Calibration) -> Op
     all(&families, calibration)
 }
 
-/// The same for scores out of the tables: `(table, score)`, each judged by `calibration`.
-pub(super) fn of_scores<'a>(
-    scores: impl Iterator<Item = (&'a Population, f64)>,
-    calibration: &Calibration,
-) -> Option<Combined> {
-    let mut families = Families::new();
-    for (table, score) in scores {
-        if calibration.exact.contains_key(&table.method) || !is_lineage_evidence(&table.method) {
-            continue;
-        }
-        let known = calibration.populations.iter();
-        let mut known =
-            known.filter(|known| known.method == table.method && known.version == table.version);
-        if let Some(ratio) = known.find_map(|known| known.ratio_of(score))
-            && ratio.cost < 1.0
-        {
-            keep(&mut families, &table.family, ratio, &table.method);
-        }
+/// The ratios of every table that counts towards lineage, by method.
+pub(super) struct Fits(BTreeMap<String, Fitted>);
+
+impl Fits {
+    /// Of `calibration`'s tables.
+    pub fn of(calibration: &Calibration) -> Self {
+        let tables = calibration.populations.iter();
+        let counts = |table: &&Population| {
+            !calibration.exact.contains_key(&table.method) && counts(&table.method, table.version)
+        };
+        let fitted = |table: &Population| Some((table.method.clone(), table.fitted()?));
+        Self(tables.filter(counts).filter_map(fitted).collect())
     }
-    all(&families, calibration)
+
+    /// What all methods together say of scores out of the tables.
+    pub fn combined<'a>(
+        &self,
+        scores: impl Iterator<Item = (&'a Population, f64)>,
+        calibration: &Calibration,
+    ) -> Option<Combined> {
+        let mut families = Families::new();
+        for (table, score) in scores {
+            let ratio = self.0.get(&table.method).map(|fitted| fitted.at(score));
+            if let Some(ratio) = ratio.filter(|ratio| ratio.cost < 1.0) {
+                keep(&mut families, &table.family, ratio, &table.method);
+            }
+        }
+        all(&families, calibration)
+    }
 }
 
-fn is_lineage_evidence(method: &str) -> bool {
-    let known = crate::evidence::methods().map(crate::evidence::Evidence::card);
-    known
-        .filter(|card| card.id == method && card.id != super::lineage::IDENTICAL)
-        .any(|card| {
-            matches!(card.needs, Needs::Weights | Needs::Activations) && !card.is_for_comparison()
-        })
+/// Whether a method's scores count towards lineage beside exact tests.
+fn counts(method: &str, version: u32) -> bool {
+    let mut known = crate::evidence::methods().map(crate::evidence::Evidence::card);
+    known.any(|card| {
+        card.id == method
+            && card.version == version
+            && card.id != super::lineage::IDENTICAL
+            && matches!(card.needs, Needs::Weights | Needs::Activations)
+            && !card.is_for_comparison()
+    })
 }
 
 fn keep<'a>(families: &mut Families<'a>, family: &'a str, ratio: Ratio, method: &'a str) {
