@@ -38,6 +38,9 @@ pub struct Calibration {
     pub relation: RelationScale,
     /// The method that tells a shared start from shared training, by its id.
     pub shared_start: String,
+    /// The methods that read both models as they are stored: where one of them decides, gains of norms
+    /// correspond and that method's number means something.
+    pub shared_start_where: Vec<String>,
     /// Scores on pairs of known truth, one table per method and version: what likelihood ratios come
     /// from, without the runs of the pair that is judged.
     #[serde(skip)]

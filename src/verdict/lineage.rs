@@ -69,6 +69,13 @@ pub(super) fn judge(look: &Look<'_>, calibration: &Calibration) -> Lineage {
 
 /// Why the pair is taken to share its random start and no training, if it is.
 fn shared_start(look: &Look<'_>, calibration: &Calibration) -> Option<String> {
+    let as_stored = calibration.shared_start_where.iter();
+    let decides = |id: &String| {
+        let test = calibration.exact.get(id)?;
+        let p = look.finding(id)?.log10_p?;
+        (p <= test.decides_at_log10_p).then_some(())
+    };
+    as_stored.filter_map(decides).next()?;
     let id = calibration.shared_start.as_str();
     let (card, finding) = look.measured(id)?;
     let table = calibration

@@ -9,6 +9,9 @@ use super::ratio::Fits;
 use super::{Calibration, Population};
 use crate::evidence::Assessment;
 
+/// A method that gives a number only for tensors that are known by role.
+const BY_ROLE: &str = "weight.unit_agreement";
+
 /// `(change, relation, runs)` of a table.
 type Place<'a> = (&'a str, &'a str, &'a str);
 
@@ -35,9 +38,13 @@ pub(super) fn blind_spot(evidence: &[Assessment], calibration: &Calibration) -> 
 fn missed(evidence: &[Assessment], calibration: &Calibration) -> Option<String> {
     let tables = &calibration.everything.tables;
     let found = found(tables, calibration, |table| applies(table, evidence));
+    let named = evidence
+        .iter()
+        .any(|one| one.card.id == BY_ROLE && one.finding().is_some());
     let mut known: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
     for (change, relation, by_runs) in tables.iter().flat_map(Population::cells) {
-        if is_lineage(relation) {
+        // Tensors that were assigned to roles are anonymous no longer, whatever they were called.
+        if is_lineage(relation) && !(named && change.contains("rename=")) {
             let runs = known.entry((change, relation)).or_default();
             runs.extend(by_runs.keys().map(String::as_str));
         }
@@ -62,11 +69,12 @@ fn missed(evidence: &[Assessment], calibration: &Calibration) -> Option<String> 
 
 /// The score of `table` below which a pair that shares its start is taken to share no more.
 ///
-/// Of all pairs of the tables that a deciding method finds: half-way between the highest score of
+/// Of all pairs of the tables that a method which reads models as stored finds: half-way between the highest score of
 /// known shared starts and the lowest of known kin where both are known and apart, the lowest of known
 /// kin where no shared start is known.
 pub(super) fn start_below(table: &Population, calibration: &Calibration) -> Option<f64> {
-    let found = alone(&calibration.populations, calibration, |_| true);
+    let as_stored = |table: &Population| calibration.shared_start_where.contains(&table.method);
+    let found = alone(&calibration.populations, calibration, as_stored);
     let (mut shared, mut kin) = (f64::NEG_INFINITY, f64::INFINITY);
     for (change, relation, by_runs) in table.cells() {
         for (runs, score) in by_runs {
