@@ -145,7 +145,7 @@ fn compare_reports_kin_and_strangers() {
     let strangers = compare("zoo:base-a", "zoo:base-b", "standard");
     assert_eq!(
         strangers["findings"]["lineage"]["conclusion"],
-        "undetermined"
+        "independent"
     );
     assert_eq!(strangers["findings"]["architecture"]["conclusion"], "same");
 }

@@ -204,7 +204,7 @@ fn a_noised_copy_is_related() {
     assert!(lineage.log10_p.unwrap() < -100.0);
     assert_eq!(
         (lineage.relation.as_deref(), lineage.laundering.len()),
-        (None, 0)
+        (Some("noised"), 0)
     );
     assert_eq!(findings.architecture.conclusion, "same");
     let rows = finding(&assessments, "weight.row_matching");
@@ -264,7 +264,7 @@ fn another_storage_type_is_identical_after_decoding() {
 fn same_plan_with_independent_weights_is_not_related() {
     for seed in 2..6 {
         let (assessments, findings) = judged(&Checkpoint::random(1), &Checkpoint::random(seed));
-        assert_eq!(findings.lineage.conclusion, LineageConclusion::Undetermined);
+        assert_ne!(findings.lineage.conclusion, LineageConclusion::Related);
         assert_eq!(findings.architecture.conclusion, "same");
         assert!(findings.lineage.because.contains("Not related by any test"));
         let bits = finding(&assessments, "weight.identical_tensors");
