@@ -25,7 +25,7 @@ pub(super) fn blind_spot(evidence: &[Assessment], calibration: &Calibration) -> 
         .tables
         .iter()
         .filter(|table| applies(table, evidence))
-        .map(|table| table.file_name())
+        .map(Population::file_name)
         .collect();
     let known = calibration.everything.blind_spots.lock();
     let mut known = known.unwrap_or_else(std::sync::PoisonError::into_inner);
