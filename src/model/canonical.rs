@@ -184,7 +184,7 @@ impl<'a> Canonical<'a> {
         Ok(Some(rows.broadcast_sub(&rows.mean_keepdim(0)?)?))
     }
 
-    /// The head as `[ids, hidden_size]` or the embedding, whichever there is, by `ids` of stored rows.
+    /// Stored rows `ids` of `role`, `[ids, hidden_size]`; `None` when the role or a row is not there.
     fn picked(&self, role: &Role, ids: &[u32]) -> Result<Option<Tensor>, Error> {
         let Some((rows, width)) = self.weights.shape(role) else {
             return Ok(None);

@@ -142,7 +142,7 @@ fn run(alignment: &Alignment, a: &Model, b: &Model, seed: u64) -> Result<Vec<Lay
     Ok(layers)
 }
 
-/// Agreement over chance, so that 0 is chance and 1 is complete.
+/// Share of the units looked up on which both matrices agree; `None` when none was.
 fn share(layers: &[Layer]) -> Option<f64> {
     let queries: u64 = layers.iter().map(|layer| layer.queries).sum();
     let agree: u64 = layers.iter().map(|layer| layer.agree).sum();
