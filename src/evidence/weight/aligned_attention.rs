@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::alignment::Alignment;
+use super::alignment::{self, Alignment, Reading};
 use crate::evidence::control::Controls;
-use crate::evidence::{Card, Error, Evidence, Finding, Needs, Outcome, Pair, Subject, Table};
+use crate::evidence::{Card, Error, Evidence, Finding, Needs, Outcome, Pair, Table};
 use crate::model::{Canonical, Model, Part, Role};
 use crate::stat::cka::CentredGram;
 use crate::stat::random;
@@ -85,30 +85,9 @@ impl Evidence for AlignedAttention {
     }
 
     fn assess(&self, pair: &Pair<'_>) -> Result<Outcome, Error> {
-        let (a, b) = (pair.reference.model, pair.suspect.model);
-        let found = pair.memo.of(a, b, pair.seed)?;
-        let alignment = match found.as_ref() {
-            Ok(alignment) => alignment,
-            Err(reason) => return Ok(Outcome::NotApplicable(reason.clone())),
-        };
-        let Some(measured) = self.measure(alignment, a, b, pair.seed)? else {
-            return Ok(Outcome::NotApplicable(
-                "no two layers correspond, with other layers to hold them against".to_owned(),
-            ));
-        };
-        let controls = Controls::measure(pair, &|a: Subject<'_>, b: Subject<'_>| {
-            let found = pair.memo.of(a.model, b.model, pair.seed)?;
-            match found.as_ref() {
-                Ok(alignment) => {
-                    let measured = self.measure(alignment, a.model, b.model, pair.seed)?;
-                    Ok(measured.map(|measured| measured.statistic()))
-                }
-                Err(_) => Ok(None),
-            }
-        })?;
-        Ok(Outcome::Measured(Box::new(
-            measured.finding(alignment, &controls),
-        )))
+        alignment::assess(pair, &|alignment, a, b| {
+            self.measure(alignment, a, b, pair.seed)
+        })
     }
 }
 
@@ -198,6 +177,11 @@ impl Measured {
             self.layers.iter().map(|layer| layer.3).sum::<f64>() / n,
         )
     }
+}
+
+impl Reading for Measured {
+    const NOTHING: &'static str =
+        "no two layers correspond, with other layers to hold them against";
 
     /// 1 when corresponding layers are equal, 0 when they are as alike as others.
     fn statistic(&self) -> f64 {

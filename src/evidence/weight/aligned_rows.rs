@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::alignment::{Alignment, Found, Units};
+use super::alignment::{self, Alignment, Reading, Units};
 use super::nearest::nearest;
 use crate::evidence::control::Controls;
-use crate::evidence::{
-    Card, Error, Evidence, Figure, Finding, Needs, Outcome, Pair, Subject, Table,
-};
+use crate::evidence::{Card, Error, Evidence, Figure, Finding, Needs, Outcome, Pair, Table};
 use crate::model::{Canonical, Model};
 use crate::stat::index::{self, Group};
 use crate::stat::{random, tails};
@@ -60,31 +58,7 @@ impl Evidence for AlignedRows {
     }
 
     fn assess(&self, pair: &Pair<'_>) -> Result<Outcome, Error> {
-        let (a, b) = (pair.reference.model, pair.suspect.model);
-        let found = pair.memo.of(a, b, pair.seed)?;
-        let alignment = match found.as_ref() {
-            Ok(alignment) => alignment,
-            Err(reason) => return Ok(Outcome::NotApplicable(reason.clone())),
-        };
-        let layers = run(alignment, a, b, pair.seed)?;
-        if layers.is_empty() {
-            return Ok(Outcome::NotApplicable(
-                "no layer of the suspect has a counterpart of one MLP each".to_owned(),
-            ));
-        }
-        let controls = Controls::measure(pair, &|a: Subject<'_>, b: Subject<'_>| {
-            let found: Found = pair.memo.of(a.model, b.model, pair.seed)?;
-            match found.as_ref() {
-                Ok(alignment) => {
-                    let layers = run(alignment, a.model, b.model, pair.seed)?;
-                    Ok((!layers.is_empty()).then(|| share(&layers)))
-                }
-                Err(_) => Ok(None),
-            }
-        })?;
-        Ok(Outcome::Measured(Box::new(finding(
-            &layers, alignment, &controls,
-        ))))
+        alignment::assess(pair, &|alignment, a, b| run(alignment, a, b, pair.seed))
     }
 }
 
@@ -101,11 +75,14 @@ struct Layer {
     ln_p: f64,
 }
 
+/// Every layer that could be read.
+struct Layers(Vec<Layer>);
+
 /// One layer of the suspect per layer of the reference: units of a layer that occurs twice would be
 /// counted twice.
-fn run(alignment: &Alignment, a: &Model, b: &Model, seed: u64) -> Result<Vec<Layer>, Error> {
+fn run(alignment: &Alignment, a: &Model, b: &Model, seed: u64) -> Result<Option<Layers>, Error> {
     let (Ok(ours), Ok(theirs)) = (Canonical::of(a), Canonical::of(b)) else {
-        return Ok(Vec::new());
+        return Ok(None);
     };
     let mut seen = BTreeSet::new();
     let mut layers = Vec::new();
@@ -126,7 +103,7 @@ fn run(alignment: &Alignment, a: &Model, b: &Model, seed: u64) -> Result<Vec<Lay
             seed,
         )?);
     }
-    Ok(layers)
+    Ok((!layers.is_empty()).then_some(Layers(layers)))
 }
 
 fn layer(at: [usize; 2], ours: &Units, theirs: &Units, seed: u64) -> Result<Layer, Error> {
@@ -174,44 +151,48 @@ fn layer(at: [usize; 2], ours: &Units, theirs: &Units, seed: u64) -> Result<Laye
     })
 }
 
-fn share(layers: &[Layer]) -> f64 {
-    let kept: u64 = layers.iter().map(|layer| layer.kept).sum();
-    let queries: u64 = layers.iter().map(|layer| layer.queries).sum();
-    kept as f64 / queries.max(1) as f64
-}
+impl Reading for Layers {
+    const NOTHING: &'static str = "no layer of the suspect has a counterpart of one MLP each";
 
-fn finding(layers: &[Layer], alignment: &Alignment, controls: &Controls) -> Finding {
-    let statistic = share(layers);
-    let kept: u64 = layers.iter().map(|layer| layer.kept).sum();
-    let queries: u64 = layers.iter().map(|layer| layer.queries).sum();
-    let expected: f64 = layers.iter().map(|layer| layer.expected).sum();
-    let ln_p: Vec<f64> = layers.iter().map(|layer| layer.ln_p).collect();
-    let mut details = controls.details(statistic);
-    details.extend(alignment.details());
-    Finding {
-        statistic,
-        n: queries,
-        null: format!(
-            "exact: under independent initialisation about {expected:.0} of {queries} units keep their place; beside \
-             it, {}",
-            controls.words(statistic)
-        ),
-        log10_p: Some(tails::log10(tails::fisher_ln(&ln_p))),
-        interval: None,
-        details,
-        explanation: format!(
-            "In one basis (found from {}), {kept} of {queries} hidden units have their nearest counterpart at their own \
-             place, where about {expected:.0} would by chance. {}",
-            alignment.from.words(),
-            alignment.words()
-        ),
-        caveats: vec![
-            "two models initialised from the same random seed and shapes also keep the order".to_owned(),
-            "a hidden-unit permutation leaves a model's function as it is and hides it from this test".to_owned(),
-        ],
-        controls: controls.list.clone(),
-        figures: vec![heatmap(alignment)],
-        table: Some(table(layers)),
+    fn statistic(&self) -> f64 {
+        let kept: u64 = self.0.iter().map(|layer| layer.kept).sum();
+        let queries: u64 = self.0.iter().map(|layer| layer.queries).sum();
+        kept as f64 / queries.max(1) as f64
+    }
+
+    fn finding(&self, alignment: &Alignment, controls: &Controls) -> Finding {
+        let statistic = self.statistic();
+        let kept: u64 = self.0.iter().map(|layer| layer.kept).sum();
+        let queries: u64 = self.0.iter().map(|layer| layer.queries).sum();
+        let expected: f64 = self.0.iter().map(|layer| layer.expected).sum();
+        let ln_p: Vec<f64> = self.0.iter().map(|layer| layer.ln_p).collect();
+        let mut details = controls.details(statistic);
+        details.extend(alignment.details());
+        Finding {
+            statistic,
+            n: queries,
+            null: format!(
+                "exact: under independent initialisation about {expected:.0} of {queries} units keep their place; beside \
+                 it, {}",
+                controls.words(statistic)
+            ),
+            log10_p: Some(tails::log10(tails::fisher_ln(&ln_p))),
+            interval: None,
+            details,
+            explanation: format!(
+                "In one basis (found from {}), {kept} of {queries} hidden units have their nearest counterpart at their own \
+                 place, where about {expected:.0} would by chance. {}",
+                alignment.from.words(),
+                alignment.words()
+            ),
+            caveats: vec![
+                "two models initialised from the same random seed and shapes also keep the order".to_owned(),
+                "a hidden-unit permutation leaves a model's function as it is and hides it from this test".to_owned(),
+            ],
+            controls: controls.list.clone(),
+            figures: vec![heatmap(alignment)],
+            table: Some(table(&self.0)),
+        }
     }
 }
 

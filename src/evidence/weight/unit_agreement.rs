@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
-use super::alignment::{Alignment, Units};
+use super::alignment::{self, Alignment, Reading, Units};
 use super::nearest::nearest;
 use crate::evidence::control::Controls;
-use crate::evidence::{Card, Error, Evidence, Finding, Needs, Outcome, Pair, Subject, Table};
+use crate::evidence::{Card, Error, Evidence, Finding, Needs, Outcome, Pair, Table};
 use crate::model::{Canonical, Model};
 use crate::stat::random;
 
@@ -55,28 +55,7 @@ impl Evidence for UnitAgreement {
     }
 
     fn assess(&self, pair: &Pair<'_>) -> Result<Outcome, Error> {
-        let (a, b) = (pair.reference.model, pair.suspect.model);
-        let found = pair.memo.of(a, b, pair.seed)?;
-        let alignment = match found.as_ref() {
-            Ok(alignment) => alignment,
-            Err(reason) => return Ok(Outcome::NotApplicable(reason.clone())),
-        };
-        let layers = run(alignment, a, b, pair.seed)?;
-        let Some(statistic) = share(&layers) else {
-            return Ok(Outcome::NotApplicable(
-                "no layer outside the fit has a counterpart".to_owned(),
-            ));
-        };
-        let controls = Controls::measure(pair, &|a: Subject<'_>, b: Subject<'_>| {
-            let found = pair.memo.of(a.model, b.model, pair.seed)?;
-            match found.as_ref() {
-                Ok(alignment) => Ok(share(&run(alignment, a.model, b.model, pair.seed)?)),
-                Err(_) => Ok(None),
-            }
-        })?;
-        Ok(Outcome::Measured(Box::new(finding(
-            statistic, &layers, alignment, &controls,
-        ))))
+        alignment::assess(pair, &|alignment, a, b| run(alignment, a, b, pair.seed))
     }
 }
 
@@ -92,9 +71,12 @@ struct Layer {
     agree_down: u64,
 }
 
-fn run(alignment: &Alignment, a: &Model, b: &Model, seed: u64) -> Result<Vec<Layer>, Error> {
+/// Every layer that could be read.
+struct Layers(Vec<Layer>);
+
+fn run(alignment: &Alignment, a: &Model, b: &Model, seed: u64) -> Result<Option<Layers>, Error> {
     let (Ok(ours), Ok(theirs)) = (Canonical::of(a), Canonical::of(b)) else {
-        return Ok(Vec::new());
+        return Ok(None);
     };
     let mut layers = Vec::new();
     for (layer, counterpart) in alignment.counterparts() {
@@ -139,56 +121,58 @@ fn run(alignment: &Alignment, a: &Model, b: &Model, seed: u64) -> Result<Vec<Lay
             agree_down: same(first, &down),
         });
     }
-    Ok(layers)
+    let asked = layers.iter().any(|layer: &Layer| layer.queries > 0);
+    Ok(asked.then_some(Layers(layers)))
 }
 
-/// Share of the units looked up on which both matrices agree; `None` when none was.
-fn share(layers: &[Layer]) -> Option<f64> {
-    let queries: u64 = layers.iter().map(|layer| layer.queries).sum();
-    let agree: u64 = layers.iter().map(|layer| layer.agree).sum();
-    (queries > 0).then(|| agree as f64 / queries as f64)
-}
+impl Reading for Layers {
+    const NOTHING: &'static str = "no layer outside the fit has a counterpart";
 
-fn finding(
-    statistic: f64,
-    layers: &[Layer],
-    alignment: &Alignment,
-    controls: &Controls,
-) -> Finding {
-    let queries: u64 = layers.iter().map(|layer| layer.queries).sum();
-    let agree: u64 = layers.iter().map(|layer| layer.agree).sum();
-    let down: u64 = layers.iter().map(|layer| layer.agree_down).sum();
-    let chance: f64 = layers
-        .iter()
-        .map(|layer| layer.queries as f64 / layer.units.max(1) as f64)
-        .sum();
-    let mut details: BTreeMap<&'static str, f64> = controls.details(statistic);
-    details.extend(alignment.details());
-    details.insert("agree_down", down as f64 / queries.max(1) as f64);
-    Finding {
-        statistic,
-        n: queries,
-        null: format!(
-            "{}; chance alone gives {:.4}",
-            controls.words(statistic),
-            chance / queries.max(1) as f64
-        ),
-        log10_p: None,
-        interval: None,
-        details,
-        explanation: format!(
-            "For {agree} of {queries} hidden units two matrices point to one and the same counterpart (by chance \
-             {chance:.1}), for {down} the third does too or instead. {}",
-            alignment.words()
-        ),
-        caveats: vec![
-            "two models initialised from the same random seed and shapes also agree".to_owned(),
-            "no exact null exists for units in unknown order: the number is held against independent runs"
-                .to_owned(),
-        ],
-        controls: controls.list.clone(),
-        figures: Vec::new(),
-        table: Some(table(layers)),
+    /// Share of the units looked up on which both matrices agree.
+    fn statistic(&self) -> f64 {
+        let queries: u64 = self.0.iter().map(|layer| layer.queries).sum();
+        let agree: u64 = self.0.iter().map(|layer| layer.agree).sum();
+        agree as f64 / queries.max(1) as f64
+    }
+
+    fn finding(&self, alignment: &Alignment, controls: &Controls) -> Finding {
+        let statistic = self.statistic();
+        let queries: u64 = self.0.iter().map(|layer| layer.queries).sum();
+        let agree: u64 = self.0.iter().map(|layer| layer.agree).sum();
+        let down: u64 = self.0.iter().map(|layer| layer.agree_down).sum();
+        let chance: f64 = self
+            .0
+            .iter()
+            .map(|layer| layer.queries as f64 / layer.units.max(1) as f64)
+            .sum();
+        let mut details: BTreeMap<&'static str, f64> = controls.details(statistic);
+        details.extend(alignment.details());
+        details.insert("agree_down", down as f64 / queries.max(1) as f64);
+        Finding {
+            statistic,
+            n: queries,
+            null: format!(
+                "{}; chance alone gives {:.4}",
+                controls.words(statistic),
+                chance / queries.max(1) as f64
+            ),
+            log10_p: None,
+            interval: None,
+            details,
+            explanation: format!(
+                "For {agree} of {queries} hidden units two matrices point to one and the same counterpart (by chance \
+                 {chance:.1}), for {down} the third does too or instead. {}",
+                alignment.words()
+            ),
+            caveats: vec![
+                "two models initialised from the same random seed and shapes also agree".to_owned(),
+                "no exact null exists for units in unknown order: the number is held against independent runs"
+                    .to_owned(),
+            ],
+            controls: controls.list.clone(),
+            figures: Vec::new(),
+            table: Some(table(&self.0)),
+        }
     }
 }
 

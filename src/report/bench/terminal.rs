@@ -171,10 +171,10 @@ fn count(summary: &Summary, change: &str, lineage: bool) -> usize {
 fn verdicts(summary: &Summary, style: Style) -> Vec<String> {
     let columns = [
         ("known relation", 0),
-        ("pairs", 6),
-        ("runs", 5),
-        ("verdict", 25),
-        ("named", 20),
+        ("pairs", 7),
+        ("runs", 6),
+        ("verdict", 24),
+        ("named", 19),
     ];
     let rows = summary
         .verdict

@@ -75,11 +75,9 @@ fn independent_pairs_are_never_called_too_often() {
         .map(|seed| {
             let (a, _one) = Toy::new(2 * seed, dims).open();
             let (b, _two) = Toy::new(2 * seed + 1, dims).open();
-            let alignment = super::super::alignment::align(&a, &b, seed)
-                .unwrap()
-                .unwrap();
-            let layers = run(&alignment, &a, &b, seed).unwrap();
-            let ln: Vec<f64> = layers.iter().map(|layer| layer.ln_p).collect();
+            let alignment = alignment::align(&a, &b, seed).unwrap().unwrap();
+            let layers = run(&alignment, &a, &b, seed).unwrap().unwrap();
+            let ln: Vec<f64> = layers.0.iter().map(|layer| layer.ln_p).collect();
             tails::fisher_ln(&ln).exp()
         })
         .collect();

@@ -12,6 +12,7 @@
 mod built;
 mod fit;
 mod partners;
+mod reading;
 mod units;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use crate::stat::{path, random};
 use built::Built;
 use fit::Fit;
 use partners::{Partners, mean_nearest};
+pub(super) use reading::{Reading, assess};
 pub(super) use units::Units;
 
 /// Layers of the suspect whose units are fitted at most; half of the layers at most.
