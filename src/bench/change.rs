@@ -79,6 +79,11 @@ impl Change {
         self.steps.iter().any(Step::needs_other)
     }
 
+    /// Whether the model that both come from is asked for, too.
+    pub fn needs_base(&self) -> bool {
+        self.steps.iter().any(Step::needs_base)
+    }
+
     /// The folder of the changed model below `work`, made unless it is there.
     ///
     /// Its name is a hash of the models and of everything that is done, so that equal work is done
@@ -86,14 +91,16 @@ impl Change {
     pub(super) fn make(
         &self,
         model: &Model,
-        other: Option<&Model>,
+        [other, base]: [Option<&Model>; 2],
         seed: u64,
         work: &Path,
     ) -> Result<PathBuf, Made> {
+        let digest = |model: Option<&Model>| model.map(Model::digest).unwrap_or_default();
         let canonical = format!(
-            "{} {} {seed} {}",
+            "{} {}{} {seed} {}",
             model.digest(),
-            other.map(Model::digest).unwrap_or_default(),
+            digest(other),
+            digest(base),
             self.name
         );
         let hash = Sha256::digest(canonical.as_bytes());
@@ -109,7 +116,7 @@ impl Change {
         let options = launder::Options {
             seed,
             other,
-            base: None,
+            base,
             // Whether exact launderings are exact is tested where they are made; here it would cost
             // two forward passes for each of hundreds of models.
             verify: false,

@@ -15,6 +15,7 @@ use super::error::Error;
 use super::journal::Header;
 use super::journal::Journal;
 use super::memory;
+use super::plan::Mix;
 use super::plan::Plan;
 use super::plan::Task;
 use super::score::Measured;
@@ -214,19 +215,23 @@ impl<'a> Run<'a> {
 
     fn key(&self, task: &Task) -> String {
         let digest = |place: usize| self.dossiers[place].model.digest();
-        let other = self.other(task.change, task.suspect).map(digest);
+        let mix = self.mix(task.change, task.suspect);
+        let mixed = |place: Option<usize>| place.map(digest).unwrap_or_default();
         format!(
-            "{} {} {} {}",
+            "{} {} {} {}{}",
             digest(task.reference),
             digest(task.suspect),
             self.plan.changes[task.change].name(),
-            other.unwrap_or_default()
+            mixed(mix.map(|mix| mix.other)),
+            mixed(mix.and_then(|mix| mix.base)),
         )
     }
 
-    /// What a merge mixes into a suspect: the first base of an independent run that has its shapes.
-    fn other(&self, change: usize, suspect: usize) -> Option<usize> {
-        if !self.plan.changes[change].needs_other() {
+    /// What a merge mixes into a suspect: the first base of an independent run that has its shapes, or,
+    /// over a common base, the first of its family.
+    fn mix(&self, change: usize, suspect: usize) -> Option<Mix> {
+        let change = &self.plan.changes[change];
+        if !change.needs_other() {
             return None;
         }
         let shapes = |place: usize| {
@@ -234,9 +239,15 @@ impl<'a> Run<'a> {
             let roles = weights.roles().map(|role| (*role, weights.shape(role)));
             roles.collect::<Vec<_>>()
         };
-        let strangers = self.plan.strangers[suspect].iter().copied();
         let wanted = shapes(suspect);
-        strangers.into_iter().find(|place| shapes(*place) == wanted)
+        let fits = |place: usize| shapes(place) == wanted;
+        if change.needs_base() {
+            let mut family = self.plan.family[suspect].iter().copied();
+            return family.find(|mix| fits(mix.other) && mix.base.is_none_or(fits));
+        }
+        let mut strangers = self.plan.strangers[suspect].iter().copied();
+        let other = strangers.find(|place| fits(*place))?;
+        Some(Mix { other, base: None })
     }
 
     fn group(&self, (place, suspect, tasks): &Group) -> Result<Vec<(usize, Measured)>, Error> {
@@ -247,10 +258,14 @@ impl<'a> Run<'a> {
         }
         let models = self.work.folder.join("models");
         std::fs::create_dir_all(&models).map_err(Error::io(&models))?;
-        let other = self.other(*place, *suspect);
-        let mixed = other.map(|place| &*self.dossiers[place].model);
+        let mix = self.mix(*place, *suspect);
+        let model = |place: usize| &*self.dossiers[place].model;
+        let mixed = [
+            mix.map(|mix| model(mix.other)),
+            mix.and_then(|mix| mix.base).map(model),
+        ];
         let seed = self.work.seed;
-        let folder = match change.make(&self.dossiers[*suspect].model, mixed, seed, &models) {
+        let folder = match change.make(model(*suspect), mixed, seed, &models) {
             Ok(folder) => folder,
             Err(Made::NotApplicable(reason)) => return self.pairs(tasks, &Err(reason), None),
             Err(Made::Failed(error)) => return Err(Error::of(name)(error)),
@@ -264,7 +279,8 @@ impl<'a> Run<'a> {
             .desk
             .dossier(&place, &label)
             .map_err(Error::of(&label))?;
-        let measured = self.pairs(tasks, &Ok(&dossier), other)?;
+        let stranger = mix.filter(|mix| mix.base.is_none()).map(|mix| mix.other);
+        let measured = self.pairs(tasks, &Ok(&dossier), stranger)?;
         if !self.work.keep_models {
             std::fs::remove_dir_all(&folder).map_err(Error::io(&folder))?;
         }
@@ -275,13 +291,13 @@ impl<'a> Run<'a> {
         &self,
         tasks: &[usize],
         suspect: &Result<&Dossier, String>,
-        other: Option<usize>,
+        stranger: Option<usize>,
     ) -> Result<Vec<(usize, Measured)>, Error> {
         tasks
             .par_iter()
             .map(|&at| {
                 let task = &self.plan.tasks[at];
-                let suspect = self.unless_mixed(task.reference, other, suspect);
+                let suspect = self.unless_mixed(task.reference, stranger, suspect);
                 let scores: Vec<Score> = match &suspect {
                     Ok(suspect) => self.assessed(&self.dossiers[task.reference], suspect)?,
                     Err(reason) => {
@@ -309,14 +325,14 @@ impl<'a> Run<'a> {
         Ok(methods.map(|method| assess(*method, &pair)).collect())
     }
 
-    /// A suspect that was mixed with the reference's own kin no longer stands in the known relation.
+    /// A suspect that was mixed with a stranger who is the reference's own kin no longer stands in the known relation.
     fn unless_mixed<'b>(
         &self,
         reference: usize,
-        other: Option<usize>,
+        stranger: Option<usize>,
         suspect: &Result<&'b Dossier, String>,
     ) -> Result<&'b Dossier, String> {
-        match other {
+        match stranger {
             Some(other) if !self.plan.strangers[reference].contains(&other) => Err(format!(
                 "{} was mixed into the suspect",
                 self.plan.members[other].name

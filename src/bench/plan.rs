@@ -61,6 +61,18 @@ pub struct Plan {
     pub tasks: Vec<Task>,
     /// For each member the bases of independent runs, in the order of the list: what may be mixed in.
     pub strangers: Vec<Vec<usize>>,
+    /// For each member what may be mixed in over a common base: children of its parent, or of itself
+    /// if it has none.
+    pub family: Vec<Vec<Mix>>,
+}
+
+/// What a merge mixes into a suspect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mix {
+    /// Place of the second model.
+    pub other: usize,
+    /// Place of the model that both come from, where the merge asks for it.
+    pub base: Option<usize>,
 }
 
 impl Plan {
@@ -103,8 +115,10 @@ impl Plan {
             changes,
             tasks: Vec::new(),
             strangers: Vec::new(),
+            family: Vec::new(),
         };
         plan.strangers = plan.strangers(&kinship);
+        plan.family = plan.family(&kinship);
         plan.tasks = plan.all(&kinship);
         if let Some(most) = tier.pairs_of_each_relation {
             plan.thin(most);
@@ -149,6 +163,28 @@ impl Plan {
                 base && self.relation(kinship, one, *other).0 == INDEPENDENT
             };
             places.clone().filter(stranger).collect()
+        };
+        places.clone().map(of).collect()
+    }
+
+    fn family(&self, kinship: &Kinship) -> Vec<Vec<Mix>> {
+        let places = 0..self.members.len();
+        let made_from = |child: usize, parent: usize| {
+            let (child, parent) = (&self.members[child], &self.members[parent]);
+            // A child with weights of another run would bring in a stranger.
+            kinship.made_from(&child.name, &parent.name) && child.runs == parent.runs
+        };
+        let of = |one: usize| {
+            let parent = places.clone().find(|parent| made_from(one, *parent));
+            let base = parent.unwrap_or(one);
+            let others = places.clone().filter(|other| *other != one);
+            others
+                .filter(|other| made_from(*other, base))
+                .map(|other| Mix {
+                    other,
+                    base: Some(base),
+                })
+                .collect()
         };
         places.clone().map(of).collect()
     }

@@ -52,6 +52,7 @@ fn bench(score: impl Fn(&str, &str) -> f64) -> (Plan, Bench) {
         changes: vec![Change::none()],
         tasks: measured.iter().map(|one| one.task.clone()).collect(),
         strangers: Vec::new(),
+        family: Vec::new(),
     };
     let bench = Bench {
         measured,

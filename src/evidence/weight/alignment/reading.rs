@@ -17,13 +17,16 @@ pub(in crate::evidence::weight) trait Reading: Sized {
     fn finding(&self, alignment: &Alignment, controls: &Controls) -> Finding;
 }
 
+/// Reads one pair of models in their basis; `None` where there is nothing to read.
+type Read<'r, R> = &'r dyn Fn(&Alignment, &Model, &Model) -> Result<Option<R>, Error>;
+
 /// Reads `pair` and its controls, each in its own common basis.
 ///
 /// # Errors
 /// As reading the tensors.
 pub(in crate::evidence::weight) fn assess<R: Reading>(
     pair: &Pair<'_>,
-    read: &dyn Fn(&Alignment, &Model, &Model) -> Result<Option<R>, Error>,
+    read: Read<'_, R>,
 ) -> Result<Outcome, Error> {
     let (a, b) = (pair.reference.model, pair.suspect.model);
     let found = pair.memo.of(a, b, pair.seed)?;
