@@ -1,11 +1,11 @@
 //! `kinprobe zoo launder` on a shipped model, from the command line.
 
 use std::path::Path;
-use std::process::Output;
 
-use assert_cmd::Command;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::common::program::{error, kinprobe};
 
 use kinprobe::model::Model;
 use kinprobe::model::Part;
@@ -14,16 +14,6 @@ use kinprobe::source;
 use kinprobe::source::Locator;
 use kinprobe::source::ModelRef;
 use kinprobe::source::OpenOptions;
-
-fn kinprobe(args: &[&str]) -> Output {
-    Command::cargo_bin("kinprobe")
-        .unwrap()
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env_remove("KINPROBE_DATA")
-        .args(args)
-        .output()
-        .unwrap()
-}
 
 fn open(locator: Locator) -> Model {
     let reference = ModelRef {
@@ -35,15 +25,6 @@ fn open(locator: Locator) -> Model {
         ..OpenOptions::default()
     };
     Model::open(source::open(&reference, &options).unwrap(), "model").unwrap()
-}
-
-fn error(args: &[&str], code: i32) -> String {
-    let output = kinprobe(args);
-    assert_eq!(output.status.code(), Some(code), "{output:?}");
-    assert!(output.stdout.is_empty());
-    let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(text.lines().count(), 1, "{text}");
-    text
 }
 
 #[test]

@@ -2,36 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Output;
 
-use assert_cmd::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-fn kinprobe(args: &[&str]) -> Output {
-    Command::cargo_bin("kinprobe")
-        .unwrap()
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env_remove("KINPROBE_DATA")
-        .args(args)
-        .output()
-        .unwrap()
-}
-
-fn json(args: &[&str]) -> Value {
-    let output = kinprobe(args);
-    assert!(output.status.success(), "{output:?}");
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-fn error(args: &[&str], code: i32) -> String {
-    let output = kinprobe(args);
-    assert_eq!(output.status.code(), Some(code), "{output:?}");
-    assert!(output.stdout.is_empty());
-    let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(text.lines().count(), 1, "{text}");
-    text
-}
+use crate::common::program::{error, json, kinprobe};
 
 /// A copy of a shipped model without known names; the true tensor of each role.
 fn anonymous(member: &str, out: &Path) -> BTreeMap<String, String> {

@@ -5,5 +5,6 @@ pub mod browser;
 pub mod hub;
 #[cfg(feature = "hub")]
 pub mod hub_model;
+pub mod program;
 pub mod report;
 pub mod tiny;
