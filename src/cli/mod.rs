@@ -9,6 +9,7 @@ mod global;
 mod inspect;
 mod map;
 mod methods;
+mod parents;
 mod pipeline;
 mod plan;
 mod probe;
@@ -52,6 +53,8 @@ enum Verb {
     Inspect(inspect::Args),
     /// Which tensor of a renamed model is which of another; optionally a copy that loads as the other
     Map(map::Args),
+    /// Which of several candidates a model was made from: one, a mixture, or none
+    Parents(parents::Args),
     /// One forward pass, looked at
     Probe(probe::Args),
     /// List, show or validate probe suites
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(args, &cli.global),
         Verb::Inspect(args) => inspect::run(args, &cli.global),
         Verb::Map(args) => map::run(args, &cli.global),
+        Verb::Parents(args) => parents::run(args, &cli.global),
         Verb::Probe(args) => probe::run(args, &cli.global),
         Verb::Suite(args) => suite::run(args, &cli.global),
         Verb::Zoo(args) => zoo::run(args, &cli.global),

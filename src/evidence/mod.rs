@@ -9,6 +9,7 @@ mod config;
 mod control;
 #[cfg(test)]
 mod laws;
+pub mod mixture;
 mod tokenizer;
 #[cfg(test)]
 pub(crate) mod toy;

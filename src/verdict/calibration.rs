@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
+use super::parents::ParentScale;
 use super::{Population, RelationScale};
 
 /// Where the table lies below the data root.
@@ -36,6 +37,8 @@ pub struct Calibration {
     pub population: Decides,
     /// What tells relations apart.
     pub relation: RelationScale,
+    /// What tells a mixture from one parent.
+    pub parents: ParentScale,
     /// The method that tells a shared start from shared training, by its id.
     pub shared_start: String,
     /// The methods that read both models as they are stored: where one of them decides, gains of norms
@@ -227,6 +230,26 @@ impl Calibration {
         }
     }
 
+    /// The same with every exact test's level below its own by `log10_p` orders of magnitude, and
+    /// likelihood ratios asked for `log10_lr` orders more: for one of several tests. Identical bits need
+    /// no such room.
+    #[must_use]
+    pub fn stricter(&self, log10_p: f64, log10_lr: f64) -> Self {
+        // What is missed at one level says nothing about another: found out anew.
+        let mut stricter = Self {
+            everything: Arc::new(Everything {
+                tables: self.everything.tables.clone(),
+                blind_spots: Mutex::default(),
+            }),
+            ..self.clone()
+        };
+        for test in stricter.exact.values_mut() {
+            test.decides_at_log10_p -= log10_p;
+        }
+        stricter.population.decides_at_log10_lr += log10_lr;
+        stricter
+    }
+
     fn fault(&self) -> Option<String> {
         if self.schema != SCHEMA {
             return Some(format!("the schema is not `{SCHEMA}`"));
@@ -240,6 +263,9 @@ impl Calibration {
             ("tokenizer.overlapping_at", self.tokenizer.overlapping_at),
             ("architecture.similar_at", self.architecture.similar_at),
             ("panel.more_alike_at_p", self.panel.more_alike_at_p),
+            ("parents.merged_gain", self.parents.merged_gain),
+            ("parents.between_gain", self.parents.between_gain),
+            ("parents.least_share", self.parents.least_share),
         ];
         for (name, share) in shares {
             if !(share > 0.0 && share <= 1.0) {
@@ -280,6 +306,7 @@ mod tests {
             &table.panel.because,
             &table.population.because,
             &table.relation.because,
+            &table.parents.because,
             &table.population.independent_because,
         ];
         let exact = table.exact.values().map(|test| &test.because);

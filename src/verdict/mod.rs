@@ -3,6 +3,7 @@
 mod calibration;
 mod judge;
 mod lineage;
+pub mod parents;
 pub mod population;
 mod power;
 mod ratio;

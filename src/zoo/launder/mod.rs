@@ -13,6 +13,7 @@ mod error;
 mod experts;
 mod fold;
 mod heads;
+mod low_rank;
 mod matrix;
 mod merge;
 mod noise;
@@ -67,6 +68,7 @@ pub static LAUNDERINGS: &[&Laundering] = &[
     &storage::RESHARD,
     &storage::DTYPE,
     &noise::NOISE,
+    &low_rank::LOW_RANK,
     &round::ROUND,
     &prune::PRUNE,
     &units::PRUNE_UNITS,
