@@ -64,6 +64,11 @@ impl Change {
         &self.name
     }
 
+    /// The launderings, in order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
     /// Whether nothing is done.
     pub fn is_none(&self) -> bool {
         self.steps.is_empty()

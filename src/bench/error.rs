@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::path::PathBuf;
 
+use crate::evidence;
 use crate::model;
 use crate::probe;
 use crate::record;
@@ -61,6 +62,9 @@ pub enum Error {
         /// What happened.
         source: Box<Error>,
     },
+    /// From reading two models number by number.
+    #[error(transparent)]
+    Evidence(#[from] evidence::Error),
     /// From opening files.
     #[error(transparent)]
     Source(#[from] source::Error),

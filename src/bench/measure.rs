@@ -15,6 +15,7 @@ use super::error::Error;
 use super::journal::Header;
 use super::journal::Journal;
 use super::memory;
+use super::merges::Merge;
 use super::plan::Mix;
 use super::plan::Plan;
 use super::plan::Task;
@@ -66,6 +67,8 @@ pub struct Bench {
     pub memory: BTreeMap<&'static str, u64>,
     /// Peak memory of the whole process.
     pub peak: Option<u64>,
+    /// What merges were made of, by the numbers.
+    pub merges: Vec<Merge>,
     /// Pairs that an earlier run had finished.
     pub resumed: usize,
 }
@@ -103,12 +106,12 @@ pub fn measure(plan: &Plan, work: &Work) -> Result<Bench, Error> {
     pool.build()?.install(|| Run::new(plan, work)?.all())
 }
 
-struct Run<'a> {
-    plan: &'a Plan,
-    work: &'a Work,
+pub(super) struct Run<'a> {
+    pub plan: &'a Plan,
+    pub work: &'a Work,
     desk: Desk<'a>,
     journal: Journal,
-    dossiers: Vec<Dossier>,
+    pub dossiers: Vec<Dossier>,
 }
 
 /// Tasks with one suspect under one change.
@@ -194,6 +197,7 @@ impl<'a> Run<'a> {
             measured: results.into_iter().flatten().collect(),
             digests: self.dossiers.iter().map(digest).collect(),
             memory,
+            merges: self.merges()?,
             peak: memory::peak(),
             resumed,
         })
@@ -229,7 +233,7 @@ impl<'a> Run<'a> {
 
     /// What a merge mixes into a suspect: the first base of an independent run that has its shapes, or,
     /// over a common base, the first of its family.
-    fn mix(&self, change: usize, suspect: usize) -> Option<Mix> {
+    pub fn mix(&self, change: usize, suspect: usize) -> Option<Mix> {
         let change = &self.plan.changes[change];
         if !change.needs_other() {
             return None;

@@ -120,6 +120,10 @@ impl Plan {
         plan.strangers = plan.strangers(&kinship);
         plan.family = plan.family(&kinship);
         plan.tasks = plan.all(&kinship);
+        if !tier.relations.is_empty() {
+            plan.tasks
+                .retain(|task| tier.relations.contains(&task.relation));
+        }
         if let Some(most) = tier.pairs_of_each_relation {
             plan.thin(most);
         }

@@ -22,8 +22,21 @@ pub struct Settings {
     schema: String,
     /// What is done to suspects, besides nothing.
     pub changes: Vec<Change>,
+    /// How near a recovered number must come to count as recovered.
+    #[serde(default)]
+    pub bars: Bars,
     /// By name.
     pub tiers: BTreeMap<String, Tier>,
+}
+
+/// How near is near enough, for the table of what was recovered; no verdict reads it.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bars {
+    /// Largest error of a noise's size, as a share of it.
+    pub noise: f64,
+    /// Largest error of a parent's share in a merge.
+    pub share: f64,
 }
 
 /// How much is measured.
@@ -36,6 +49,12 @@ pub struct Tier {
     /// The first so many changes that keep the function, and as many that do not; all when absent.
     #[serde(default)]
     pub changes_of_each_kind: Option<usize>,
+    /// Its own changes, in place of all.
+    #[serde(default)]
+    pub changes: Vec<Change>,
+    /// Only pairs of these known relations; all when empty.
+    #[serde(default)]
+    pub relations: Vec<String>,
     /// Items asked by suite.
     #[serde(default)]
     pub suites: BTreeMap<String, usize>,
@@ -71,7 +90,9 @@ impl Settings {
         let most = tier.changes_of_each_kind.unwrap_or(usize::MAX);
         let mut taken = BTreeMap::from([(true, 0), (false, 0)]);
         let mut chosen = vec![Change::none()];
-        for change in &self.changes {
+        let own = [&tier.changes, &self.changes];
+        let listed = own.into_iter().find(|list| !list.is_empty());
+        for change in listed.into_iter().flatten() {
             let count = taken.entry(change.exact()).or_default();
             if *count < most {
                 *count += 1;

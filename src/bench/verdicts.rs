@@ -21,6 +21,8 @@ pub struct Judged {
     pub conclusion: Option<LineageConclusion>,
     /// How, where the evidence tells.
     pub relation: Option<String>,
+    /// Launderings that were recognised.
+    pub laundering: Vec<String>,
     /// Of the tables.
     pub log10_lr: Option<f64>,
     /// Of the exact test.
@@ -74,6 +76,7 @@ fn judge_one(one: &Measured, calibration: &Calibration) -> Judged {
         return Judged {
             conclusion: None,
             relation: None,
+            laundering: Vec::new(),
             log10_lr: None,
             log10_p: None,
             decided_by: None,
@@ -84,6 +87,7 @@ fn judge_one(one: &Measured, calibration: &Calibration) -> Judged {
     Judged {
         conclusion: Some(lineage.conclusion),
         relation: lineage.relation,
+        laundering: lineage.laundering,
         log10_lr: lineage.log10_lr,
         log10_p: lineage.log10_p,
         decided_by: lineage.decided_by,

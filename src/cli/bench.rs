@@ -69,7 +69,11 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         let changes = args.changes.iter().filter(|change| !change.is_none());
         settings.changes = changes.cloned().collect();
     }
-    let tier = tier(&settings, &args.tier)?;
+    let mut tier = tier(&settings, &args.tier)?.clone();
+    if !args.changes.is_empty() {
+        tier.changes.clear();
+    }
+    let tier = &tier;
     let restricted = !args.methods.is_empty() || !args.changes.is_empty();
     if args.calibrate && (tier.pairs_of_each_relation.is_some() || restricted) {
         return Err(exit::usage(
@@ -109,6 +113,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
             .iter()
             .map(|suite| (suite.id.clone(), suite.items.len()))
             .collect(),
+        bars: settings.bars,
         reproduce: reproduce(args),
     };
     let summary = Summary::new(&plan, &measured, &judged, &calibration, frame);

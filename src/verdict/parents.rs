@@ -244,8 +244,9 @@ fn number(claim: &Claim, id: &str, name: &str) -> Option<f64> {
     finding.details.get(name).copied()
 }
 
-/// The sum of those that have a share in it; `None` when fewer than two have.
-fn mixed(places: &[usize], mixture: &Mixture, scale: &ParentScale) -> Option<Mixed> {
+/// The sum of those of `places` that have a share in it, in the order in which `mixture` has them; `None`
+/// when fewer than two have.
+pub fn mixed(places: &[usize], mixture: &Mixture, scale: &ParentScale) -> Option<Mixed> {
     let mut chosen: Vec<usize> = (0..places.len()).collect();
     // Two that are the same, or one that is a sum of others: the farthest goes.
     while mixture.whole.fit(&chosen).is_none() {

@@ -16,7 +16,7 @@ use crate::verdict::LineageConclusion;
 use crate::verdict::population::INDEPENDENT;
 
 /// A bench with its verdicts, looked at by groups of pairs.
-pub(super) struct Look<'a> {
+pub(in crate::bench) struct Look<'a> {
     pub plan: &'a Plan,
     pub bench: &'a Bench,
     pub judged: &'a [Judged],

@@ -8,10 +8,13 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use self::look::Look;
+pub(in crate::bench) use self::look::Look;
 use super::measure::Bench;
 use super::plan::Plan;
+use super::recovery;
+use super::recovery::Recovered;
 use super::score::Status;
+use super::settings::Bars;
 use super::verdicts::Judged;
 use crate::verdict::Calibration;
 
@@ -49,6 +52,8 @@ pub struct Summary {
     pub verdict: Vec<Said>,
     /// The verdict on independent pairs.
     pub false_positives: Called,
+    /// How exactly what was done to a model is read off it, by change.
+    pub recovered: Vec<Recovered>,
     /// Peak memory of the process in bytes, where the system tells.
     pub peak_bytes: Option<u64>,
     /// Command that makes it again.
@@ -202,6 +207,8 @@ pub struct Frame {
     pub seed: u64,
     /// Items asked by suite.
     pub suites: BTreeMap<String, usize>,
+    /// How near is near enough for what is recovered.
+    pub bars: Bars,
     /// Command that makes it again.
     pub reproduce: String,
 }
@@ -257,6 +264,7 @@ impl Summary {
                 .collect(),
             verdict: look.said(),
             false_positives: look.false_positives(),
+            recovered: recovery::recovered(&look, calibration, frame.bars),
             peak_bytes: bench.peak,
             reproduce: frame.reproduce,
         }

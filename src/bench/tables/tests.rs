@@ -58,6 +58,7 @@ fn bench(score: impl Fn(&str, &str) -> f64) -> (Plan, Bench) {
         measured,
         digests: BTreeMap::new(),
         memory: BTreeMap::new(),
+        merges: Vec::new(),
         peak: None,
         resumed: 0,
     };

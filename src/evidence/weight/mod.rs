@@ -22,7 +22,7 @@ mod tokens;
 mod unit_agreement;
 mod units;
 
-pub use alignment::Memo;
+pub use alignment::{Memo, layers_in_words};
 
 use super::Evidence;
 

@@ -52,6 +52,10 @@ pub fn table(summary: &Summary, style: Style) -> String {
     lines.push(String::new());
     lines.extend(verdicts(summary, style));
     lines.push(String::new());
+    if !summary.recovered.is_empty() {
+        lines.extend(recovered(summary, style));
+        lines.push(String::new());
+    }
     lines.extend(notes(summary, style));
     let lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
     lines.join("\n") + "\n"
@@ -208,6 +212,28 @@ fn counted(counts: &BTreeMap<&str, usize>) -> String {
         .into_iter()
         .map(|(word, count)| format!("{word} {count}"));
     words.collect::<Vec<_>>().join(", ").replace('_', " ")
+}
+
+/// What was done, read off the changed model.
+fn recovered(summary: &Summary, style: Style) -> Vec<String> {
+    let columns = [
+        ("change, read off a copy", 0),
+        ("what", 34),
+        ("right", 7),
+        ("worst", 8),
+        ("related", 9),
+    ];
+    let rows = summary.recovered.iter().map(|one| {
+        vec![
+            one.change.clone(),
+            one.what.clone(),
+            format!("{}/{}", one.right, one.models),
+            one.worst.map_or_else(none, |worst| format!("{worst:.4}")),
+            one.related
+                .map_or_else(none, |related| format!("{related}/{}", one.models)),
+        ]
+    });
+    columns_table(&columns, 2..5, rows.collect(), style)
 }
 
 fn notes(summary: &Summary, style: Style) -> Vec<String> {

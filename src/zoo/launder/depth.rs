@@ -10,8 +10,8 @@ use super::draft::Draft;
 use super::step::Kind;
 use super::step::Laundering;
 use super::step::Refusal;
+use super::step::Step;
 use super::step::Strength;
-use super::step::Work;
 
 /// Fewer blocks.
 pub(super) static DROP_LAYERS: Laundering = Laundering {
@@ -25,12 +25,8 @@ pub(super) static DROP_LAYERS: Laundering = Laundering {
     },
     kind: Kind::Lossy,
     apply: |draft, work| {
-        let chosen = chosen(draft, work)?;
-        let layers = 0..draft.spec.num_hidden_layers;
-        arrange(
-            draft,
-            layers.filter(|layer| !chosen.contains(layer)).collect(),
-        )
+        let order = fewer(draft.spec.num_hidden_layers, work.number())?;
+        arrange(draft, order)
     },
 };
 
@@ -46,22 +42,43 @@ pub(super) static DUPLICATE_LAYERS: Laundering = Laundering {
     },
     kind: Kind::Lossy,
     apply: |draft, work| {
-        let chosen = chosen(draft, work)?;
-        let layers = 0..draft.spec.num_hidden_layers;
-        let times = |layer: usize| 1 + usize::from(chosen.contains(&layer));
-        let order = layers.flat_map(|layer| std::iter::repeat_n(layer, times(layer)));
-        let order = order.collect();
+        let order = more(draft.spec.num_hidden_layers, work.number())?;
         arrange(draft, order)
     },
 };
 
+/// For each block of the result, which of `layers` blocks it was; `None` for a step that leaves them as
+/// they are, or that does not apply.
+pub fn blocks_after(step: &Step, layers: usize) -> Option<Vec<usize>> {
+    let blocks = step.number()?;
+    match step.laundering().name {
+        name if name == DROP_LAYERS.name => fewer(layers, blocks).ok(),
+        name if name == DUPLICATE_LAYERS.name => more(layers, blocks).ok(),
+        _ => None,
+    }
+}
+
+fn fewer(layers: usize, blocks: f64) -> Result<Vec<usize>, String> {
+    let chosen = chosen(layers, blocks)?;
+    let kept = (0..layers).filter(|layer| !chosen.contains(layer));
+    Ok(kept.collect())
+}
+
+fn more(layers: usize, blocks: f64) -> Result<Vec<usize>, String> {
+    let chosen = chosen(layers, blocks)?;
+    let times = |layer: usize| 1 + usize::from(chosen.contains(&layer));
+    let order = (0..layers).flat_map(|layer| std::iter::repeat_n(layer, times(layer)));
+    Ok(order.collect())
+}
+
 /// Blocks between the first and the last, evenly spaced.
-fn chosen(draft: &Draft<'_>, work: &Work<'_>) -> Result<Vec<usize>, Refusal> {
-    let count = work.number() as usize;
-    let inner = draft.spec.num_hidden_layers.saturating_sub(2);
+fn chosen(layers: usize, blocks: f64) -> Result<Vec<usize>, String> {
+    let count = blocks as usize;
+    let inner = layers.saturating_sub(2);
     if count > inner {
-        let all = draft.spec.num_hidden_layers;
-        return Err(format!("of {all} blocks, {inner} lie between the first and the last").into());
+        return Err(format!(
+            "of {layers} blocks, {inner} lie between the first and the last"
+        ));
     }
     Ok((0..count)
         .map(|place| 1 + (2 * place + 1) * inner / (2 * count))

@@ -37,6 +37,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+pub use depth::blocks_after;
 pub use draft::Draft;
 pub use draft::Source;
 pub use error::Error;

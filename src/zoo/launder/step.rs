@@ -159,6 +159,14 @@ impl Step {
         self.laundering
     }
 
+    /// Its strength, where that is a number.
+    pub fn number(&self) -> Option<f64> {
+        match self.value {
+            Value::Number(number) => Some(number),
+            _ => None,
+        }
+    }
+
     /// Whether it mixes in a second model.
     pub fn needs_other(&self) -> bool {
         self.laundering.name.starts_with("merge-")

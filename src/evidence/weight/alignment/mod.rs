@@ -359,17 +359,22 @@ impl Alignment {
 
     /// Which layer became which, in words.
     pub fn words(&self) -> String {
-        if self.in_order() {
-            return "Layers correspond one to one.".to_owned();
-        }
-        let names: Vec<String> = self
-            .layers
-            .iter()
-            .map(|layer| layer.map_or_else(|| "-".to_owned(), |layer| layer.to_string()))
-            .collect();
-        format!(
-            "The suspect's layers correspond to the reference's {}.",
-            names.join(" ")
-        )
+        layers_in_words(&self.layers, self.rows())
     }
+}
+
+/// Which of `rows` layers of the reference became which of the suspect's, in words.
+pub fn layers_in_words(layers: &[Option<usize>], rows: usize) -> String {
+    let own = |(at, layer): (usize, &Option<usize>)| *layer == Some(at);
+    if rows == layers.len() && layers.iter().enumerate().all(own) {
+        return "Layers correspond one to one.".to_owned();
+    }
+    let names: Vec<String> = layers
+        .iter()
+        .map(|layer| layer.map_or_else(|| "-".to_owned(), |layer| layer.to_string()))
+        .collect();
+    format!(
+        "The suspect's layers correspond to the reference's {}.",
+        names.join(" ")
+    )
 }
