@@ -54,7 +54,7 @@ fn a_statistic_does_not_see_what_its_card_says_it_survives() {
             .flat_map(|method| method.card().survives.iter().copied())
             .collect();
         for name in names {
-            for suspect in [&kin, &stranger] {
+            for (suspect, is_kin) in [(&kin, true), (&stranger, false)] {
                 let changed = laundered(suspect, name, seed);
                 for method in methods::methods() {
                     let card = method.card();
@@ -67,8 +67,13 @@ fn a_statistic_does_not_see_what_its_card_says_it_survives() {
                         continue;
                     };
                     claims += 1;
-                    // What strangers share by chance depends on which of equal fits is found.
-                    let kin = before.statistic > 0.3;
+                    // What strangers share by chance depends on which of equal fits is found, and among
+                    // a few heads chance moves far.
+                    let kin = is_kin && before.statistic > 0.3;
+                    let least = before.details.get("least_log10_p");
+                    if !is_kin && least.is_some_and(|least| *least > -9.0) {
+                        continue;
+                    }
                     let gap = (before.statistic - after.statistic).abs();
                     let room = if kin { ROUNDING } else { 0.1 };
                     assert!(

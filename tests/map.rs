@@ -142,3 +142,25 @@ fn what_cannot_be_mapped_is_one_line() {
     let line = error(&["map", copy, "--onto", "zoo:base-a", "--write", out], 2);
     assert!(line.contains("exists already"), "{line}");
 }
+
+/// Wider MLPs have no shape in common with the reference's: units find each other by what their matrices
+/// do to the residual stream.
+#[test]
+fn wider_mlps_find_their_roles() {
+    let place = TempDir::new().unwrap();
+    let copy = place.path().join("copy");
+    let names = anonymous("zoo:base-a-widened", &copy);
+    let map = json(&[
+        "map",
+        copy.to_str().unwrap(),
+        "--onto",
+        "zoo:base-a",
+        "--json",
+    ]);
+    let pairs = map["pairs"].as_array().unwrap();
+    assert_eq!(pairs.len(), names.len());
+    for pair in pairs {
+        let role = pair["roles"][0].as_str().unwrap();
+        assert_eq!(pair["tensor"], names[role].as_str(), "{pair}");
+    }
+}

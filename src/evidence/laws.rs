@@ -164,7 +164,11 @@ fn a_model_is_most_like_itself() {
             other.statistic
         );
         if let (Some(p), Some(q)) = (itself.log10_p, other.log10_p) {
-            assert!(p < -30.0 && q > -6.0, "{id}: {p} {q}");
+            // What stands in a few places only cannot go below the chance of all of them.
+            let least = itself.details.get("least_log10_p").copied();
+            let least = least.unwrap_or(f64::NEG_INFINITY);
+            assert!(p < -30.0 || p < least + 1e-9, "{id}: {p} above {least}");
+            assert!(q > -6.0, "{id}: {q}");
         }
     }
 }

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value};
 
 use super::tensors::TensorStore;
-use super::{Binding, DecoderSpec, Model, Param, Part, RawConfig, Role, Weights, arch};
+use super::{Binding, DecoderSpec, Expert, Model, Param, Part, RawConfig, Role, Weights, arch};
 use crate::source::{Artefacts, Format};
 use crate::stat::moments::Running;
 use crate::stat::{random, spectral};
@@ -255,6 +255,78 @@ impl Toy {
         mixed
     }
 
+    /// Only the first `groups` key-value groups: query heads of eight dimensions then share them.
+    pub fn grouped(&self, groups: usize) -> Self {
+        let mut child = self.clone();
+        let keep: Vec<usize> = (0..8 * groups).collect();
+        for role in self.tensors.keys() {
+            if matches!(role.part, Part::Key | Part::Value) {
+                child.keep_rows(*role, &keep);
+            }
+        }
+        child
+    }
+
+    /// Every MLP cut into `count` routed experts of equal width, with a router drawn from `seed`.
+    pub fn with_experts(&self, count: usize, seed: u64) -> Self {
+        let mut rng = random::stream(seed, "toy router");
+        let mut child = self.clone();
+        for (role, (rows, columns, values)) in &self.tensors {
+            let turned = role.part == Part::Down;
+            if !matches!(role.part, Part::Gate | Part::Up | Part::Down) {
+                continue;
+            }
+            child.tensors.remove(role);
+            let units = if turned { *columns } else { *rows } / count;
+            for expert in 0..count {
+                let own = expert * units..(expert + 1) * units;
+                let mut part = Self {
+                    label: String::new(),
+                    tensors: BTreeMap::from([(*role, (*rows, *columns, values.clone()))]),
+                    renamed: false,
+                };
+                let own: Vec<usize> = own.collect();
+                if turned {
+                    part.keep_columns(*role, &own);
+                } else {
+                    part.keep_rows(*role, &own);
+                }
+                let role_of = role.of_expert(Expert::Routed(expert as u32));
+                child
+                    .tensors
+                    .extend(part.tensors.remove(role).map(|tensor| (role_of, tensor)));
+            }
+            if role.part == Part::Up {
+                let router = Role {
+                    part: Part::Router,
+                    ..*role
+                };
+                let draws = (0..count * columns).map(|_| 0.1 * random::normal(&mut rng) as f32);
+                child
+                    .tensors
+                    .insert(router, (count, *columns, draws.collect()));
+            }
+        }
+        child
+    }
+
+    /// Attention heads of eight dimensions in another order, alike in every layer.
+    pub fn with_heads(&self, order: &[usize]) -> Self {
+        let lines: Vec<usize> = order
+            .iter()
+            .flat_map(|head| head * 8..(head + 1) * 8)
+            .collect();
+        let mut child = self.clone();
+        for role in self.tensors.keys() {
+            match role.part {
+                Part::Query | Part::Key | Part::Value => child.keep_rows(*role, &lines),
+                Part::Output => child.keep_columns(*role, &lines),
+                _ => {}
+            }
+        }
+        child
+    }
+
     /// The Llama that the tensors are of, with heads of at most eight dimensions.
     fn spec(&self) -> DecoderSpec {
         let (vocab_size, hidden_size, _) = self.tensors[&Role::model(Part::Embed)];
@@ -262,11 +334,16 @@ impl Toy {
         let layers = blocks.max().map_or(0, |last| last as usize + 1);
         let units = self.tensors.get(&Role::layer(0, Part::Up));
         let head_dim = if hidden_size % 8 == 0 { 8 } else { hidden_size };
+        let heads = |part: Part| {
+            let stored = self.tensors.get(&Role::layer(0, part));
+            (stored.map_or(hidden_size, |(rows, ..)| *rows) / head_dim).max(1)
+        };
+        let (heads, groups) = (heads(Part::Query), heads(Part::Key));
         let config = serde_json::json!({
             "model_type": "llama", "vocab_size": vocab_size, "hidden_size": hidden_size,
             "intermediate_size": units.map_or(1, |(rows, ..)| *rows), "num_hidden_layers": layers,
-            "num_attention_heads": hidden_size / head_dim, "head_dim": head_dim,
-            "num_key_value_heads": hidden_size / head_dim, "hidden_act": "silu",
+            "num_attention_heads": heads, "head_dim": head_dim,
+            "num_key_value_heads": groups, "hidden_act": "silu",
             "rms_norm_eps": 1e-5, "max_position_embeddings": 64, "tie_word_embeddings": true,
         });
         let Value::Object(config) = config else {

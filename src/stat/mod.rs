@@ -11,6 +11,7 @@ pub mod curve;
 pub mod index;
 pub mod interval;
 pub mod isotonic;
+pub mod law;
 pub mod least_squares;
 pub mod moments;
 pub mod multiple;

@@ -34,6 +34,8 @@ pub struct RelationScale {
     /// Least share of hidden units with a partner for units to be called permuted, when no more than half of
     /// that share keep their place.
     pub units_partner: f64,
+    /// Least share of heads, or of experts, with a partner at another index for them to be called permuted.
+    pub heads_moved: f64,
     /// Least growth of the spread of up rows' lengths for rescaled units.
     pub rescaled: f64,
     /// Origin of the numbers.
@@ -207,6 +209,15 @@ pub(super) fn laundering(look: &Look<'_>, scale: &RelationScale) -> Vec<&'static
         && in_place.statistic < partners.statistic / 2.0
     {
         names.push("units_permuted");
+    }
+    for (moved, name) in [
+        ("heads_moved", "heads_permuted"),
+        ("experts_moved", "experts_permuted"),
+    ] {
+        let share = detail(look, "weight.head_index", moved);
+        if share.is_some_and(|share| share >= scale.heads_moved) {
+            names.push(name);
+        }
     }
     if let (Some(a), Some(b)) = (of("up_spread_reference"), of("up_spread_suspect"))
         && (a - b).abs() >= scale.rescaled

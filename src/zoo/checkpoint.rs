@@ -94,6 +94,22 @@ impl Checkpoint {
         })
     }
 
+    /// A config and a tokenizer, without weights yet.
+    pub(super) fn empty(config: Map<String, Value>, tokenizer: Vec<u8>) -> Self {
+        Self {
+            config,
+            tokenizer,
+            weights: BTreeMap::new(),
+            storage: Storage::default(),
+        }
+    }
+
+    /// Another size in the config, by Llama's word for it.
+    pub(super) fn set(&mut self, word: &str, value: Value) {
+        let key = self.key(word).to_owned();
+        self.config.insert(key, value);
+    }
+
     /// `model_type` of the config; empty without one.
     pub fn model_type(&self) -> &str {
         let word = self.config.get("model_type").and_then(Value::as_str);

@@ -1,6 +1,5 @@
 //! Makes a member from its recipe: train or open its parent, transform, write, examine, list.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -18,7 +17,6 @@ use crate::source::OpenOptions;
 
 use super::checkpoint::Checkpoint;
 use super::checkpoint::Matrix;
-use super::checkpoint::Storage;
 use super::corpus::Corpus;
 use super::error::Error;
 use super::exam;
@@ -138,14 +136,8 @@ impl Workshop {
         let config = &self.recipes.architectures[&initial.architecture];
         let tokenizer = tokenizer(&self.recipes.tokenizers[&initial.tokenizer])?;
         let json = tokenizer.to_string(false).map_err(Error::tokenizer)?;
-        let mut checkpoint = Checkpoint {
-            config: config.clone(),
-            tokenizer: json.into_bytes(),
-            weights: BTreeMap::new(),
-            storage: Storage::default(),
-        };
-        let (_, spec) = checkpoint.described()?;
-        put(&mut checkpoint, train::initial(&spec, initial.seed)?)?;
+        let mut checkpoint = Checkpoint::empty(config.clone(), json.into_bytes());
+        start(&mut checkpoint, initial.seed)?;
         Ok(checkpoint)
     }
 
@@ -203,6 +195,12 @@ impl Workshop {
         let runner = LocalRunner::load(model)?;
         Ok(exam::scores(&exam::examine(&runner, &self.recipes.exam)?))
     }
+}
+
+/// Gives a checkpoint the weights that training starts from under `seed`.
+pub(super) fn start(checkpoint: &mut Checkpoint, seed: u64) -> Result<(), Error> {
+    let (_, spec) = checkpoint.described()?;
+    put(checkpoint, train::initial(&spec, seed)?)
 }
 
 /// Trains the tokenizer of a recipe.

@@ -13,6 +13,7 @@ mod loss;
 pub mod make;
 pub mod pairs;
 mod pupil;
+pub mod random;
 pub mod recipe;
 pub mod train;
 pub mod transform;

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::alignment::{self, Alignment, Reading, Units};
+use super::exact;
 use super::nearest::nearest;
 use crate::evidence::control::Controls;
 use crate::evidence::{Card, Error, Evidence, Figure, Finding, Needs, Outcome, Pair, Table};
 use crate::model::{Canonical, Model};
 use crate::stat::index::{self, Group};
+use crate::stat::law::Law;
 use crate::stat::{random, tails};
 
 /// See [`CARD`].
@@ -73,6 +75,8 @@ struct Layer {
     /// By chance.
     expected: f64,
     ln_p: f64,
+    /// Of the kept ones, under a random order; only a bound is known of increasing ones.
+    law: Option<Law>,
 }
 
 /// Every layer that could be read.
@@ -119,7 +123,8 @@ fn layer(at: [usize; 2], ours: &Units, theirs: &Units, seed: u64) -> Result<Laye
     let values = similar.flatten_all()?.to_vec1::<f32>()?;
     let images = nearest(&values, large.len(), &mut rng);
     let queries = chosen.len() as u64;
-    let (kept, expected, ln_p) = if small.len() == large.len() {
+    let order: Vec<usize> = images.iter().map(|image| image.unit).collect();
+    let (kept, expected, ln_p, law) = if small.len() == large.len() {
         let own = images.iter().zip(&chosen);
         let hits = own.filter(|(image, own)| image.unit == **own).count() as u64;
         let group = [Group {
@@ -130,14 +135,15 @@ fn layer(at: [usize; 2], ours: &Units, theirs: &Units, seed: u64) -> Result<Laye
             hits,
             index::expected_hits(&group),
             index::fixed_points_ln_p(hits, &group),
+            Some(Law::meetings(&order, large.len() as u64)),
         )
     } else {
-        let order: Vec<usize> = images.iter().map(|image| image.unit).collect();
         let increasing = index::longest_increasing(&order) as u64;
         (
             increasing,
             2.0 * (queries as f64).sqrt(),
             index::order_ln_p(increasing, queries),
+            None,
         )
     };
     Ok(Layer {
@@ -148,6 +154,7 @@ fn layer(at: [usize; 2], ours: &Units, theirs: &Units, seed: u64) -> Result<Laye
         kept,
         expected,
         ln_p,
+        law,
     })
 }
 
@@ -168,6 +175,8 @@ impl Reading for Layers {
         let ln_p: Vec<f64> = self.0.iter().map(|layer| layer.ln_p).collect();
         let mut details = controls.details(statistic);
         details.extend(alignment.details());
+        let laws: Option<Vec<Law>> = self.0.iter().map(|layer| layer.law.clone()).collect();
+        details.extend(exact::details(&laws.unwrap_or_default(), kept));
         Finding {
             statistic,
             n: queries,

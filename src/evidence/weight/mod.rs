@@ -6,7 +6,9 @@ mod alignment;
 mod bias_profile;
 mod curves;
 mod difference;
+mod exact;
 mod head_angles;
+mod head_index;
 mod identical_tensors;
 mod mlp_profile;
 mod nearest;
@@ -33,6 +35,7 @@ pub(super) static METHODS: &[&dyn Evidence] = &[
     &row_order::RowOrder,
     &residual_index::ResidualIndex,
     &aligned_rows::AlignedRows,
+    &head_index::HeadIndex,
     &unit_agreement::UnitAgreement,
     &aligned_attention::QUERY_KEY,
     &aligned_attention::VALUE_OUTPUT,

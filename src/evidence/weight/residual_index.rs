@@ -1,15 +1,21 @@
 //! Exact test on the order of residual coordinates.
 
+mod order;
+mod sums;
+
 use candle_core::{Device, Tensor};
 use rand_chacha::ChaCha8Rng;
 
+use super::exact;
 use super::nearest::nearest;
 use crate::evidence::control::Controls;
 use crate::evidence::{Card, Error, Evidence, Finding, Needs, Outcome, Pair, Subject, Table};
-use crate::model::canonical::{Attention, unit_rows};
 use crate::model::{Canonical, Model};
 use crate::stat::index::{self, Group};
+use crate::stat::law::Law;
 use crate::stat::{random, tails};
+use order::Order;
+use sums::{PRODUCTS, Sums};
 
 /// See [`CARD`].
 pub(super) struct ResidualIndex;
@@ -24,10 +30,13 @@ static CARD: Card = Card {
                not depend on the order of hidden units, heads, experts or on any change of basis inside a head. Half \
                of the coordinates, drawn at random, serve as yardstick; of the others, each one's products with the \
                yardstick are held against those of the suspect's. The statistic is the share of coordinates whose \
-               nearest one is the one of their own index.",
+               nearest one is the one of their own index. Between streams of unequal widths the coordinates of the \
+               narrower one are held against those of the wider by the embeddings of shared tokens (columns, \
+               centred), and the statistic is the share that comes out in increasing order.",
     null: "The order of residual coordinates is arbitrary: given the yardstick, any order of the suspect's other \
            coordinates would be equally likely had the two models been initialised independently. F of m \
-           coordinates out of n meet their own index with P(F >= k) <= C(m,k) (n-k)!/n!. Exact, without \
+           coordinates out of n meet their own index with P(F >= k) <= C(m,k) (n-k)!/n!; between unequal widths \
+           P(LIS >= k) <= C(m,k)/k! for the longest increasing subsequence. Exact, without \
            simulation or population, whatever data both were trained on.",
     fooled_by: "Two honest models started from the same random seed and shapes look related. Permuting or rotating the \
                 residual stream hides kin (power, not validity). Coordinates that the code itself tells apart (an \
@@ -53,24 +62,58 @@ static CARD: Card = Card {
 /// Coordinates of the yardstick, and looked up, at most. More sharpen nothing.
 const MOST: usize = 512;
 
-/// Products of a block, and their names.
-const PRODUCTS: [&str; 3] = ["query-key", "value-output", "up-down"];
-
 impl Evidence for ResidualIndex {
     fn card(&self) -> &'static Card {
         &CARD
     }
 
     fn assess(&self, pair: &Pair<'_>) -> Result<Outcome, Error> {
-        let count = match run(pair.reference.model, pair.suspect.model, pair.seed)? {
-            Ok(count) => count,
+        let read = match compare(pair.reference.model, pair.suspect.model, pair.seed)? {
+            Ok(read) => read,
             Err(reason) => return Ok(Outcome::NotApplicable(reason)),
         };
         let controls = Controls::measure(pair, &|a: Subject<'_>, b: Subject<'_>| {
-            let count = run(a.model, b.model, pair.seed)?;
-            Ok(count.ok().map(|count| count.share()))
+            let read = compare(a.model, b.model, pair.seed)?;
+            Ok(read.ok().map(|read| read.share()))
         })?;
-        Ok(Outcome::Measured(Box::new(count.finding(&controls))))
+        Ok(Outcome::Measured(Box::new(read.finding(&controls))))
+    }
+}
+
+/// What two residual streams allow.
+enum Read {
+    /// Equal widths: coordinates at their own index.
+    Index(Count),
+    /// Unequal ones: coordinates in increasing order.
+    Order(Order),
+}
+
+fn compare(a: &Model, b: &Model, seed: u64) -> Result<Result<Read, String>, Error> {
+    let (ours, theirs) = match (Canonical::of(a), Canonical::of(b)) {
+        (Ok(a), Ok(b)) => (a, b),
+        (Err(why), _) => return Ok(Err(format!("reference: {why}"))),
+        (_, Err(why)) => return Ok(Err(format!("suspect: {why}"))),
+    };
+    Ok(if ours.spec.hidden_size == theirs.spec.hidden_size {
+        run(&ours, &theirs, seed)?.map(Read::Index)
+    } else {
+        Order::of([a, b], [&ours, &theirs], seed)?.map(Read::Order)
+    })
+}
+
+impl Read {
+    fn share(&self) -> f64 {
+        match self {
+            Self::Index(count) => count.share(),
+            Self::Order(order) => order.share(),
+        }
+    }
+
+    fn finding(&self, controls: &Controls) -> Finding {
+        match self {
+            Self::Index(count) => count.finding(controls),
+            Self::Order(order) => order.finding(controls),
+        }
     }
 }
 
@@ -96,6 +139,14 @@ impl Split {
     }
 }
 
+impl Split {
+    /// Coordinates whose nearest one is their own.
+    fn hits(&self, images: &[usize]) -> u64 {
+        let own = images.iter().zip(&self.queries);
+        own.filter(|(image, own)| image == own).count() as u64
+    }
+}
+
 fn places(indices: &[usize]) -> Result<Tensor, Error> {
     let indices: Vec<u32> = indices.iter().map(|at| *at as u32).collect();
     Ok(Tensor::new(indices, &Device::Cpu)?)
@@ -105,28 +156,24 @@ fn places(indices: &[usize]) -> Result<Tensor, Error> {
 struct Count {
     group: Group,
     hits: u64,
+    /// Of the hits under a random order, given which coordinates share a nearest one.
+    law: Law,
     by_product: Vec<(&'static str, u64)>,
     layers: [usize; 2],
 }
 
-fn run(a: &Model, b: &Model, seed: u64) -> Result<Result<Count, String>, Error> {
-    let (ours, theirs) = match (Canonical::of(a), Canonical::of(b)) {
-        (Ok(a), Ok(b)) => (a, b),
-        (Err(why), _) => return Ok(Err(format!("reference: {why}"))),
-        (_, Err(why)) => return Ok(Err(format!("suspect: {why}"))),
-    };
-    let (width, other) = (ours.spec.hidden_size, theirs.spec.hidden_size);
-    if width != other {
-        return Ok(Err(format!(
-            "residual streams of {width} and {other} coordinates: an index means the same only in equal ones"
-        )));
-    }
+fn run(
+    ours: &Canonical<'_>,
+    theirs: &Canonical<'_>,
+    seed: u64,
+) -> Result<Result<Count, String>, Error> {
+    let width = ours.spec.hidden_size;
     let mut rng = random::stream(seed, CARD.id);
     let split = Split::new(width, &mut rng)?;
     if split.queries.is_empty() {
         return Ok(Err("a residual stream too narrow to be split".to_owned()));
     }
-    let (x, y) = (Sums::of(&ours, &split)?, Sums::of(&theirs, &split)?);
+    let (x, y) = (Sums::of(ours, &split)?, Sums::of(theirs, &split)?);
     let columns = split.others.dim(0)?;
     let mut all: Option<Tensor> = None;
     let mut by_product = Vec::new();
@@ -134,7 +181,8 @@ fn run(a: &Model, b: &Model, seed: u64) -> Result<Result<Count, String>, Error> 
         let Some(similar) = x.similarities(&y, product, &split)? else {
             continue;
         };
-        by_product.push((name, hits(&similar, columns, &split, &mut rng)?));
+        let found = images(&similar, columns, &mut rng)?;
+        by_product.push((name, split.hits(&found)));
         all = Some(match all {
             Some(sum) => (sum + similar)?,
             None => similar,
@@ -145,125 +193,24 @@ fn run(a: &Model, b: &Model, seed: u64) -> Result<Result<Count, String>, Error> 
             "no product of matrices is complete in both models".to_owned()
         ));
     };
+    let found = images(&all, columns, &mut rng)?;
     Ok(Ok(Count {
         group: Group {
             queries: split.queries.len() as u64,
             units: columns as u64,
         },
-        hits: hits(&all, columns, &split, &mut rng)?,
+        hits: split.hits(&found),
+        law: Law::meetings(&found, columns as u64),
         by_product,
         layers: [ours.spec.num_hidden_layers, theirs.spec.num_hidden_layers],
     }))
 }
 
-fn hits(
-    similar: &Tensor,
-    columns: usize,
-    split: &Split,
-    rng: &mut ChaCha8Rng,
-) -> Result<u64, Error> {
+/// The nearest coordinate of each one looked up.
+fn images(similar: &Tensor, columns: usize, rng: &mut ChaCha8Rng) -> Result<Vec<usize>, Error> {
     let values = similar.flatten_all()?.to_vec1::<f32>()?;
     let found = nearest(&values, columns, rng);
-    let own = found.iter().zip(&split.queries);
-    Ok(own.filter(|(top, own)| top.unit == **own).count() as u64)
-}
-
-/// Products summed over layers, each `[others, yardstick]`: what others receive from the yardstick, and
-/// what it receives from them.
-struct Sums {
-    products: [Option<[Tensor; 2]>; 3],
-}
-
-impl Sums {
-    fn of(model: &Canonical<'_>, split: &Split) -> Result<Self, Error> {
-        let mut sums = Self {
-            products: [None, None, None],
-        };
-        for layer in 0..model.spec.num_hidden_layers {
-            if let Some(attention) = model.attention(layer)? {
-                let (query_key, value_output) = heads_together(&attention, model)?;
-                sums.add(0, &query_key.0.t()?.contiguous()?, &query_key.1, split)?;
-                sums.add(1, &value_output.0, &value_output.1, split)?;
-            }
-            for expert in model.experts(layer) {
-                if let Some(mlp) = model.mlp(layer, expert)? {
-                    sums.add(2, &mlp.down, &mlp.up, split)?;
-                }
-            }
-        }
-        Ok(sums)
-    }
-
-    /// Adds `left * right`, `[width, n] * [n, width]`, at unit length.
-    fn add(
-        &mut self,
-        product: usize,
-        left: &Tensor,
-        right: &Tensor,
-        split: &Split,
-    ) -> Result<(), Error> {
-        let block = |rows: &Tensor, columns: &Tensor| -> candle_core::Result<Tensor> {
-            let right = right.index_select(columns, 1)?.contiguous()?;
-            let block = left.index_select(rows, 0)?.contiguous()?.matmul(&right)?;
-            let length = block.sqr()?.sum_all()?.sqrt()?.to_scalar::<f32>()?;
-            if length > 0.0 {
-                block / f64::from(length)
-            } else {
-                Ok(block)
-            }
-        };
-        let written = block(&split.others, &split.yardstick)?;
-        let read = block(&split.yardstick, &split.others)?.t()?.contiguous()?;
-        let sum = &mut self.products[product];
-        *sum = Some(match sum.take() {
-            Some([a, b]) => [(a + written)?, (b + read)?],
-            None => [written, read],
-        });
-        Ok(())
-    }
-
-    /// `[queries, others]`: cosines of both directions added.
-    fn similarities(
-        &self,
-        other: &Self,
-        product: usize,
-        split: &Split,
-    ) -> Result<Option<Tensor>, Error> {
-        let (Some(ours), Some(theirs)) = (&self.products[product], &other.products[product]) else {
-            return Ok(None);
-        };
-        let queries = places(&split.queries)?;
-        let cosines = |ours: &Tensor, theirs: &Tensor| -> candle_core::Result<Tensor> {
-            let ours = unit_rows(&ours.index_select(&queries, 0)?)?;
-            ours.matmul(&unit_rows(theirs)?.t()?)
-        };
-        Ok(Some(
-            (cosines(&ours[0], &theirs[0])? + cosines(&ours[1], &theirs[1])?)?,
-        ))
-    }
-}
-
-/// `(query, key)` and `(output, value)` with the heads of a group added up, so that the products over
-/// `num_key_value_heads * head_dim` are the sums over all heads.
-fn heads_together(
-    attention: &Attention,
-    model: &Canonical<'_>,
-) -> candle_core::Result<((Tensor, Tensor), (Tensor, Tensor))> {
-    let spec = model.spec;
-    let (groups, head, width) = (spec.num_key_value_heads, spec.head_dim, spec.hidden_size);
-    let per = spec.num_attention_heads / groups.max(1);
-    let query = attention.query.reshape((groups, per, head, width))?;
-    let output = attention.output.reshape((width, groups, per, head))?;
-    Ok((
-        (
-            query.sum(1)?.reshape((groups * head, width))?,
-            attention.key.clone(),
-        ),
-        (
-            output.sum(2)?.reshape((width, groups * head))?,
-            attention.value.clone(),
-        ),
-    ))
+    Ok(found.into_iter().map(|top| top.unit).collect())
 }
 
 impl Count {
@@ -278,6 +225,7 @@ impl Count {
         let mut details = controls.details(self.share());
         details.insert("fixed_points", self.hits as f64);
         details.insert("expected_fixed_points", expected);
+        details.extend(exact::details(std::slice::from_ref(&self.law), self.hits));
         let mut caveats = vec![
             "two models initialised from the same random seed and shapes also keep the order: the test cannot \
              tell a shared start from shared weights"
@@ -328,63 +276,4 @@ impl Count {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::evidence::toy::{Open, pair};
-    use crate::model::toy::{Dims, Toy};
-
-    fn measured(reference: &Toy, suspect: &Toy) -> Finding {
-        let (a, b) = (Open::new(reference), Open::new(suspect));
-        match ResidualIndex.assess(&pair(&a, &b)).unwrap() {
-            Outcome::Measured(finding) => *finding,
-            Outcome::NotApplicable(reason) => panic!("{reason}"),
-        }
-    }
-
-    fn wide() -> Dims {
-        Dims {
-            width: 64,
-            ..Dims::default()
-        }
-    }
-
-    #[test]
-    fn kin_with_permuted_units_keep_their_coordinates() {
-        let parent = Toy::new(1, wide());
-        let finding = measured(&parent, &parent.permuted(3).noised(0.5, 8));
-        assert!(finding.statistic > 0.9, "{}", finding.statistic);
-        assert!(finding.log10_p.unwrap() < -25.0);
-    }
-
-    #[test]
-    fn independent_pairs_are_never_called_too_often() {
-        let dims = Dims {
-            layers: 1,
-            width: 16,
-            units: 8,
-            vocab: 4,
-        };
-        let trials = 1000;
-        let ps: Vec<f64> = (0..trials)
-            .map(|seed| {
-                let (a, _one) = Toy::new(2 * seed, dims).open();
-                let (b, _two) = Toy::new(2 * seed + 1, dims).open();
-                let count = run(&a, &b, seed).unwrap().unwrap();
-                index::fixed_points_ln_p(count.hits, &[count.group]).exp()
-            })
-            .collect();
-        for alpha in [0.1, 0.01] {
-            let hits = ps.iter().filter(|p| **p <= alpha).count() as f64;
-            let mean = alpha * trials as f64;
-            assert!(hits <= mean + 4.0 * mean.sqrt(), "{hits} at {alpha}");
-        }
-    }
-
-    #[test]
-    fn other_widths_are_left_alone() {
-        let (a, b) = (Toy::new(1, wide()), Toy::new(1, Dims::default()));
-        let (a, b) = (Open::new(&a), Open::new(&b));
-        let outcome = ResidualIndex.assess(&pair(&a, &b)).unwrap();
-        assert!(matches!(outcome, Outcome::NotApplicable(reason) if reason.contains("64 and 16")));
-    }
-}
+mod tests;

@@ -1,10 +1,12 @@
 //! Exact test on the order of hidden units.
 
+use super::exact;
 use super::units::{self, Mlp, Nearest, QUERIES, Rows};
 use crate::evidence::control::Controls;
 use crate::evidence::{Card, Error, Evidence, Finding, Needs, Outcome, Pair, Subject, Table};
 use crate::model::Weights;
 use crate::stat::index::{self, Group};
+use crate::stat::law::Law;
 use crate::stat::{random, tails};
 
 /// See [`CARD`].
@@ -148,6 +150,8 @@ struct Layer {
     elsewhere: Option<f64>,
     /// Queries for which gate and up rows alone point to one unit.
     agree: Option<u64>,
+    /// Of the hits, under a random order, given which queries share a nearest unit.
+    law: Law,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -170,6 +174,7 @@ fn run(reference: &Weights, suspect: &Weights, plan: &Plan, seed: u64) -> Result
             .iter()
             .zip(&chosen)
             .filter(|(n, own)| n.unit == **own);
+        let images: Vec<usize> = nearest.iter().map(|n| n.unit).collect();
         let agree = nearest.iter().map(|n| n.agree.map(u64::from));
         layers.push(Layer {
             layer: ours.layer,
@@ -181,6 +186,7 @@ fn run(reference: &Weights, suspect: &Weights, plan: &Plan, seed: u64) -> Result
             similarity: mean(nearest),
             elsewhere: found.get(1).map(|set| mean(set)),
             agree: agree.sum(),
+            law: Law::meetings(&images, theirs.units as u64),
         });
         before = Some(queries.first(MISMATCHED)?);
     }
@@ -284,6 +290,8 @@ impl Count {
         let (similarity, elsewhere) = self.similarity();
         let mut details = controls.details(self.share());
         details.extend(power);
+        let laws: Vec<Law> = self.layers.iter().map(|layer| layer.law.clone()).collect();
+        details.extend(exact::details(&laws, self.hits()));
         details.extend([
             ("fixed_points", self.hits() as f64),
             ("expected_fixed_points", expected),

@@ -137,7 +137,7 @@ impl Target<'_> {
     }
 
     /// Whether a role is a part of it.
-    fn is_cut(&self) -> bool {
+    pub fn is_cut(&self) -> bool {
         let cuts = |step: &Step| matches!(step, Step::Rows(_) | Step::Slice(_));
         self.roles
             .iter()

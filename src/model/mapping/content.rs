@@ -16,9 +16,9 @@ const MOST_DISTANCES: usize = 1 << 24;
 
 /// Tensors of one shape, turned or not.
 #[derive(Debug, Default)]
-struct Class {
-    held: Vec<usize>,
-    targets: Vec<usize>,
+pub(super) struct Class {
+    pub held: Vec<usize>,
+    pub targets: Vec<usize>,
 }
 
 impl Class {
@@ -182,7 +182,7 @@ pub(super) fn all(board: &mut Board<'_>, outlines: &mut Outlines<'_>) -> Result<
 }
 
 /// Pairs what is free in a class and allowed.
-fn pair(
+pub(super) fn pair(
     board: &mut Board<'_>,
     outlines: &Outlines<'_>,
     class: &Class,
@@ -229,7 +229,12 @@ fn pair(
 
 /// Says of each pair found since `before` how its distance compares with those of the other tensors of
 /// its class.
-fn support(board: &mut Board<'_>, outlines: &Outlines<'_>, class: &Class, before: usize) {
+pub(super) fn support(
+    board: &mut Board<'_>,
+    outlines: &Outlines<'_>,
+    class: &Class,
+    before: usize,
+) {
     if class.is_huge() {
         return;
     }

@@ -26,6 +26,7 @@ mod content;
 mod outline;
 mod outlines;
 mod rules;
+mod widths;
 mod write;
 
 pub use bind::{bind, lacks_roles, with_roles_of};
@@ -159,6 +160,7 @@ pub fn map(suspect: &Weights, reference: &Weights) -> Result<Mapping, Error> {
     rules.extend(content::patterns(&mut board, &mut outlines)?);
     content::turn_squares(&mut board, &mut outlines)?;
     content::all(&mut board, &mut outlines)?;
+    widths::units(&mut board, &mut outlines)?;
     let llama_cpp = [suspect, reference].map(|side| side.store().format() == Format::Gguf);
     let mut pairs = bound_already(suspect, reference);
     pairs.extend(board.found.iter().map(|found| {

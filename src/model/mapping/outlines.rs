@@ -100,6 +100,11 @@ impl<'a> Outlines<'a> {
             ([_, columns], [r, c]) if columns != c && shape.contains(c) && columns != r => {
                 (apart(true), true)
             }
+            // The residual stream is the rows of the one and the columns of the other, which have other
+            // numbers of hidden units.
+            ([rows, columns], [r, c]) if rows == c && rows != columns && columns != r => {
+                (apart(true), true)
+            }
             _ => (straight, false),
         }
     }
