@@ -11,6 +11,7 @@ mod journal;
 mod measure;
 mod memory;
 pub mod merges;
+pub mod null;
 pub mod plan;
 pub mod recovery;
 pub mod score;

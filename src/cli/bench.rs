@@ -1,5 +1,6 @@
 //! `kinprobe bench`: every method against pairs whose relation is known.
 
+use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -53,6 +54,11 @@ pub struct Args {
     /// Write the calibration tables that likelihood ratios come from (full tier only)
     #[arg(long)]
     calibrate: bool,
+    /// Instead: p-values of the exact tests on N pairs of random models of one construction, N of two, and
+    /// the zoo's independent runs; writes null.csv
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000),
+        conflicts_with_all = ["tier", "changes", "suites", "real", "calibrate", "keep_models"])]
+    null: Option<u32>,
     /// Keep the changed models below the output folder
     #[arg(long)]
     keep_models: bool,
@@ -64,6 +70,9 @@ pub struct Args {
 /// Plan, measure, make tables, judge, report.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
     let data = source::data_root(global.data.as_deref())?;
+    if let Some(pairs) = args.null {
+        return null(args, global, &data, pairs);
+    }
     let mut settings = Settings::load(&data)?;
     if !args.changes.is_empty() {
         let changes = args.changes.iter().filter(|change| !change.is_none());
@@ -133,6 +142,35 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     ))
 }
 
+/// P-values of the exact tests among `--methods` where there is nothing to find.
+fn null(args: &Args, global: &Global, data: &Path, pairs: u32) -> Result<()> {
+    let calibration = Calibration::load(data)?;
+    let mut methods = Work::methods(&args.methods)?;
+    methods.retain(|method| calibration.exact.contains_key(method.card().id));
+    if methods.is_empty() {
+        let known: Vec<&str> = calibration.exact.keys().map(String::as_str).collect();
+        let message = format!("--null reads exact tests: {}", known.join(", "));
+        return Err(exit::usage(message));
+    }
+    let work = bench::null::Work {
+        zoo: data.join("datasets/zoo"),
+        methods,
+        pairs: pairs as usize,
+        folder: args.out.join("work").join("null"),
+        seed: args.seed,
+        jobs: args.jobs.map(usize::from),
+        progress: Bars::shared(global),
+    };
+    let (summary, rows) = bench::null::run(&work, assemble::tool())?;
+    let csv = bench::null::to_csv(&rows)?;
+    let path = report::bench::null::write(&args.out, &summary, &csv)?;
+    if global.json {
+        return global.json_result(&summary);
+    }
+    let table = report::bench::null::table(&summary, global.style());
+    global.result(&format!("{table}\n  every p-value: {}\n", path.display()))
+}
+
 fn tier<'a>(settings: &'a Settings, name: &str) -> Result<&'a Tier> {
     settings.tiers.get(name).ok_or_else(|| {
         let known: Vec<&str> = settings.tiers.keys().map(String::as_str).collect();
@@ -141,7 +179,7 @@ fn tier<'a>(settings: &'a Settings, name: &str) -> Result<&'a Tier> {
 }
 
 /// What `--suites` says, or the tier.
-fn suites(args: &Args, tier: &Tier, data: &std::path::Path) -> Result<Vec<Suite>> {
+fn suites(args: &Args, tier: &Tier, data: &Path) -> Result<Vec<Suite>> {
     if args.suites.is_empty() {
         return Ok(tier.load_suites(data)?);
     }

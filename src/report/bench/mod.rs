@@ -1,5 +1,6 @@
 //! What the bench found: terminal, `bench.json`, one page, and the table of every score.
 
+pub mod null;
 mod page;
 mod terminal;
 
