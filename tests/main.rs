@@ -11,6 +11,7 @@ mod hostile;
 mod invariance;
 mod launder;
 mod map;
+mod not_run;
 mod parents;
 mod parity;
 mod recording;

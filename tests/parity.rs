@@ -58,7 +58,8 @@ fn describe(config: &RawConfig, store: &TensorStore) -> Description {
 fn load(description: &Description, store: TensorStore) -> Decoder {
     let (weights, unbound) = Weights::new(store, &description.bindings);
     assert_eq!(unbound, [], "every role is bound");
-    assert_eq!(description.obstacles(&weights), [""; 0]);
+    let readings = description.readings(&weights, &[]);
+    assert_eq!(readings.spec.err(), None);
     Decoder::load(&weights, &description.spec, &Device::Cpu).expect("loads")
 }
 
@@ -125,7 +126,10 @@ fn logits_and_residuals_are_those_of_transformers() {
             }
         }
     }
-    let all: BTreeSet<&str> = arch::FAMILIES.iter().map(|family| family.id).collect();
+    // Those that are compared and not run have no oracle.
+    let run = |id: &&str| !["bert", "protein_mpnn"].contains(id);
+    let all = arch::FAMILIES.iter().map(|family| family.id);
+    let all: BTreeSet<&str> = all.filter(run).collect();
     assert_eq!(families, all, "every family has a fixture");
     assert!(checked > 150, "{checked}");
 }

@@ -154,7 +154,7 @@ impl Controls {
 
 /// Blocks and width: what makes two models comparable as a population.
 fn shape(subject: Subject<'_>) -> Option<(usize, usize)> {
-    let spec = subject.model.spec.as_ref().ok()?;
+    let spec = subject.model.plan.as_ref().ok()?;
     Some((spec.num_hidden_layers, spec.hidden_size))
 }
 

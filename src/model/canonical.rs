@@ -5,6 +5,10 @@
 //! attention or MLP, into the matrix before), the mean that a layer norm subtracts is taken out of
 //! whatever writes to or reads from the residual stream, an output head is centred over the vocabulary,
 //! which the softmax does not see. Heads, groups and experts are addressed one by one.
+//!
+//! Where norms act on the residual stream itself, behind each sum, nothing is folded: their gain scales
+//! what every later block reads and what is carried on, not one matrix. What writes to the stream is
+//! still centred, because the next norm subtracts the mean.
 
 use candle_core::{D, Device, Tensor};
 
@@ -64,7 +68,7 @@ impl<'a> Canonical<'a> {
     /// # Errors
     /// In words, when the architecture is not known or the tensors are not known by role.
     pub fn of(model: &'a Model) -> Result<Self, String> {
-        let spec = model.spec.as_ref().map_err(Clone::clone)?;
+        let spec = model.plan.as_ref().map_err(Clone::clone)?;
         if model.weights.roles().next().is_none() {
             return Err("its tensors are not known by role".to_owned());
         }
@@ -171,6 +175,9 @@ impl<'a> Canonical<'a> {
     /// # Errors
     /// Files that cannot be read.
     pub fn head(&self, ids: &[u32]) -> Result<Option<Tensor>, Error> {
+        if !self.spec.kind.has_head() {
+            return Ok(None);
+        }
         let own = Role::model(Part::Unembed);
         let stored = if self.weights.has(&own) {
             own
@@ -261,6 +268,9 @@ impl<'a> Canonical<'a> {
     }
 
     fn gain_behind(&self, role: &Role) -> Result<Option<Tensor>, Error> {
+        if self.spec.kind.norms_the_stream() {
+            return Ok(None);
+        }
         let norm = match role.part {
             Part::Output => Part::PostAttentionNorm,
             _ => Part::PostMlpNorm,

@@ -50,6 +50,9 @@ pub struct Model {
     pub family: Option<&'static str>,
     /// How the model is run, or in words why it cannot be.
     pub spec: Result<DecoderSpec, String>,
+    /// What its weights are compared by: `spec`, or that of a model which is not run although all its
+    /// roles are there; in words why there is none.
+    pub plan: Result<DecoderSpec, String>,
     /// Stored tensors, and the roles that could be bound to them (none without a family).
     pub weights: Weights,
     /// The tokenizer, or in words why there is none.

@@ -7,10 +7,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::arch;
+use super::arch::{self, Readings};
 use super::config::RawConfig;
 use super::role::{Part, Role};
-use super::spec::DecoderSpec;
 use super::tensors::TensorStore;
 use super::tokenizer::Tokenizer;
 use super::weights::Weights;
@@ -56,7 +55,8 @@ impl Model {
             parameters: parameters(weights.store()),
             config,
             family: reading.family,
-            spec: reading.spec,
+            spec: reading.readings.spec,
+            plan: reading.readings.plan,
             weights,
             tokenizer,
             caveats,
@@ -84,7 +84,7 @@ impl Model {
 struct Reading {
     config: Map<String, Value>,
     family: Option<&'static str>,
-    spec: Result<DecoderSpec, String>,
+    readings: Readings,
     weights: Weights,
     caveats: Vec<String>,
 }
@@ -103,23 +103,20 @@ impl Reading {
             .map_or(&none, |described| &described.bindings);
         let (weights, unbound) = Weights::new(store, bindings);
         let mut caveats = Vec::new();
-        let spec = described.and_then(|described| {
-            caveats.clone_from(&described.spec.caveats);
-            let mut obstacles = described.obstacles(&weights);
-            // The step that does not fit says more than the role that is missing for it.
-            if let Some(unbound) = unbound.first() {
-                obstacles.insert(0, unbound.to_string());
+        let readings = match described {
+            Ok(described) => {
+                caveats.clone_from(&described.spec.caveats);
+                described.readings(&weights, &unbound)
             }
-            match obstacles.as_slice() {
-                [] => Ok(described.spec),
-                [only] => Err(only.clone()),
-                [first, rest @ ..] => Err(format!("{first} (and {} more obstacles)", rest.len())),
-            }
-        });
+            Err(why) => Readings {
+                spec: Err(why.clone()),
+                plan: Err(why),
+            },
+        };
         Self {
             config: config.map().clone(),
             family,
-            spec,
+            readings,
             weights,
             caveats,
         }

@@ -28,6 +28,8 @@ pub enum Part {
     Embed,
     /// Learned position embedding `[max_position_embeddings, hidden_size]`.
     PositionEmbed,
+    /// Norm of the embeddings' sum `[hidden_size]`.
+    EmbedNorm,
     /// Norm before attention `[hidden_size]`.
     AttentionNorm,
     /// Query projection.
@@ -42,7 +44,7 @@ pub enum Part {
     KeyNorm,
     /// Attention output projection `[hidden_size, num_attention_heads * head_dim]`.
     Output,
-    /// Norm after attention, before the residual sum (sandwich norms).
+    /// Norm after attention, before the residual sum (sandwich norms) or behind it.
     PostAttentionNorm,
     /// Norm before the MLP.
     MlpNorm,
@@ -56,7 +58,7 @@ pub enum Part {
     Down,
     /// Sigmoid gate of a shared expert `[1, hidden_size]`.
     SharedExpertGate,
-    /// Norm after the MLP, before the residual sum (sandwich norms).
+    /// Norm after the MLP, before the residual sum (sandwich norms) or behind it.
     PostMlpNorm,
     /// Last norm `[hidden_size]`.
     FinalNorm,
@@ -129,6 +131,7 @@ impl Part {
         match self {
             Self::Embed => "embed",
             Self::PositionEmbed => "position_embed",
+            Self::EmbedNorm => "embed_norm",
             Self::AttentionNorm => "attention_norm",
             Self::Query => "q",
             Self::Key => "k",
@@ -153,7 +156,8 @@ impl Part {
     pub const fn is_norm(self) -> bool {
         matches!(
             self,
-            Self::AttentionNorm
+            Self::EmbedNorm
+                | Self::AttentionNorm
                 | Self::QueryNorm
                 | Self::KeyNorm
                 | Self::PostAttentionNorm

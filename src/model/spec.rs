@@ -7,6 +7,8 @@ use super::role::{Expert, Part, Role};
 pub struct DecoderSpec {
     /// Family that read the config (`llama`, `qwen2`, …).
     pub family: &'static str,
+    /// What kind of network it is, and with that which roles it has.
+    pub kind: Kind,
     /// Rows of the embedding.
     pub vocab_size: usize,
     /// Width of the residual stream.
@@ -58,6 +60,40 @@ pub struct DecoderSpec {
     pub caveats: Vec<String>,
 }
 
+/// Kinds of network. Only decoders are run; of the others weights are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Tokens in, logits of the next token out; norms before attention and MLP.
+    Decoder,
+    /// BERT: tokens in, states out, without a head; norms on the residual stream, behind each sum.
+    Encoder,
+    /// Messages between the nodes of a graph in place of attention: of a block the MLP is known, norms
+    /// stand on the residual stream, and no embedding writes to it.
+    Messages {
+        /// Blocks of the encoder; those of the decoder follow.
+        encoder_layers: usize,
+    },
+}
+
+impl Kind {
+    /// Whether norms act on the residual stream itself, behind each sum. A gain there scales all that
+    /// passes through: it cannot be folded into one matrix, and only permutations and signs of
+    /// coordinates are free.
+    pub const fn norms_the_stream(self) -> bool {
+        !matches!(self, Self::Decoder)
+    }
+
+    /// Whether blocks have attention, and an embedding writes to their stream.
+    const fn attends(self) -> bool {
+        !matches!(self, Self::Messages { .. })
+    }
+
+    /// Whether there is an output head.
+    pub const fn has_head(self) -> bool {
+        !matches!(self, Self::Encoder)
+    }
+}
+
 /// Which projections have an additive bias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Biases {
@@ -67,6 +103,8 @@ pub struct Biases {
     pub output: bool,
     /// Gate, up and down of a dense MLP.
     pub mlp: bool,
+    /// Output head.
+    pub head: bool,
 }
 
 /// What may differ between blocks.
@@ -180,13 +218,11 @@ impl DecoderSpec {
     /// A tied head is not listed: it is the embedding.
     pub fn roles(&self) -> Vec<ShapedRole> {
         let hidden = self.hidden_size;
-        let mut roles = vec![(Role::model(Part::Embed), (self.vocab_size, hidden))];
-        if self.position == Position::Learned {
-            let shape = (self.max_position_embeddings, hidden);
-            roles.push((Role::model(Part::PositionEmbed), shape));
-        }
+        let mut roles = Vec::new();
+        self.embedding_roles(&mut roles);
         for (index, layer) in self.layers.iter().enumerate() {
             self.attention_roles(index, &mut roles);
+            self.norms_of(index, &mut roles);
             if layer.sparse {
                 self.sparse_roles(index, &mut roles);
             } else {
@@ -199,19 +235,44 @@ impl DecoderSpec {
                 self.mlp_roles(index, &dense, &mut roles);
             }
         }
-        self.norm_roles(Role::model(Part::FinalNorm), &mut roles);
-        if !self.tie_word_embeddings {
-            roles.push((Role::model(Part::Unembed), (self.vocab_size, hidden)));
+        if !self.kind.norms_the_stream() {
+            self.norm_roles(Role::model(Part::FinalNorm), &mut roles);
+        }
+        if self.kind.has_head() && !self.tie_word_embeddings {
+            let head = Role::model(Part::Unembed);
+            push(
+                &mut roles,
+                head,
+                (self.vocab_size, hidden),
+                self.biases.head,
+            );
         }
         roles.sort_unstable();
         roles
     }
 
+    fn embedding_roles(&self, roles: &mut Vec<ShapedRole>) {
+        let hidden = self.hidden_size;
+        if !self.kind.attends() {
+            return;
+        }
+        roles.push((Role::model(Part::Embed), (self.vocab_size, hidden)));
+        if self.position == Position::Learned {
+            let shape = (self.max_position_embeddings, hidden);
+            roles.push((Role::model(Part::PositionEmbed), shape));
+        }
+        if self.kind == Kind::Encoder {
+            self.norm_roles(Role::model(Part::EmbedNorm), roles);
+        }
+    }
+
     fn attention_roles(&self, layer: usize, roles: &mut Vec<ShapedRole>) {
+        if !self.kind.attends() {
+            return;
+        }
         let query = self.num_attention_heads * self.head_dim;
         let key = self.num_key_value_heads * self.head_dim;
         let at = |part| Role::layer(layer, part);
-        self.norm_roles(at(Part::AttentionNorm), roles);
         for (part, rows) in [(Part::Query, query), (Part::Key, key), (Part::Value, key)] {
             push(roles, at(part), (rows, self.hidden_size), self.biases.qkv);
         }
@@ -225,10 +286,20 @@ impl DecoderSpec {
             roles.push((at(Part::QueryNorm), (self.head_dim, 1)));
             roles.push((at(Part::KeyNorm), (self.head_dim, 1)));
         }
-        self.norm_roles(at(Part::MlpNorm), roles);
-        if self.sandwich_norms {
-            self.norm_roles(at(Part::PostAttentionNorm), roles);
+    }
+
+    fn norms_of(&self, layer: usize, roles: &mut Vec<ShapedRole>) {
+        let at = |part| Role::layer(layer, part);
+        let behind = self.kind.norms_the_stream();
+        if !behind {
+            self.norm_roles(at(Part::AttentionNorm), roles);
+            self.norm_roles(at(Part::MlpNorm), roles);
+        }
+        if behind || self.sandwich_norms {
             self.norm_roles(at(Part::PostMlpNorm), roles);
+        }
+        if (behind && self.kind.attends()) || self.sandwich_norms {
+            self.norm_roles(at(Part::PostAttentionNorm), roles);
         }
     }
 

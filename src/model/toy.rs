@@ -382,6 +382,7 @@ impl Toy {
         (
             Model {
                 spec: Ok(self.spec()),
+                plan: Ok(self.spec()),
                 ..model(&self.label, weights)
             },
             folder,
@@ -426,6 +427,7 @@ fn model(label: &str, weights: Weights) -> Model {
         config: Map::new(),
         family: None,
         spec: Err("a toy has none".to_owned()),
+        plan: Err("a toy has none".to_owned()),
         weights,
         tokenizer: Err("a toy has none".to_owned()),
         parameters: 0,

@@ -324,6 +324,7 @@ mod tests {
         };
         spec::DecoderSpec {
             family: "llama",
+            kind: spec::Kind::Decoder,
             vocab_size: 320,
             hidden_size: 16,
             num_hidden_layers: 2,

@@ -73,7 +73,7 @@ struct Plans {
 impl Plans {
     fn new(a: &Model, b: &Model) -> Option<Self> {
         let entries = [a, b].map(|model| plan::entries(&model.config));
-        let axes = match (&a.spec, &b.spec) {
+        let axes = match (&a.plan, &b.plan) {
             (Ok(x), Ok(y)) => Some(lines([plan::axes(x), plan::axes(y)])),
             _ => None,
         };
@@ -187,7 +187,7 @@ fn finding(plans: &Plans, a: &Model, b: &Model, controls: &Controls) -> Finding 
     caveats.extend(unknown.iter().filter_map(|(who, model)| {
         Some(format!(
             "{who}: {}; config entries are compared as written",
-            model.spec.as_ref().err()?
+            model.plan.as_ref().err()?
         ))
     }));
     Finding {

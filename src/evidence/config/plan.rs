@@ -46,7 +46,7 @@ pub(super) fn axes(spec: &DecoderSpec) -> BTreeMap<&'static str, String> {
         ("intermediate_size", spec.intermediate_size.to_string()),
         ("hidden_act", format!("{:?}", spec.hidden_act)),
         ("gated MLP", spec.gated_mlp.to_string()),
-        ("norm", format!("{:?}", spec.norm)),
+        ("norm", norm_words(spec)),
         ("norm_eps", single(spec.norm_eps)),
         ("sandwich norms", spec.sandwich_norms.to_string()),
         ("query and key norm", spec.qk_norm.to_string()),
@@ -77,6 +77,16 @@ pub(super) fn axes(spec: &DecoderSpec) -> BTreeMap<&'static str, String> {
             spec.max_position_embeddings.to_string(),
         ),
     ])
+}
+
+/// Kind of the norms, and where they stand if not before what they serve.
+fn norm_words(spec: &DecoderSpec) -> String {
+    let behind = if spec.kind.norms_the_stream() {
+        " behind each sum"
+    } else {
+        ""
+    };
+    format!("{:?}{behind}", spec.norm)
 }
 
 /// Base and frequencies: the same rope reads the same, whether a config gives the rule of its scaling or

@@ -7,7 +7,7 @@ use super::names::{Name, Names, Seen, fused_rows, name};
 use super::{ConfigError, DecoderSpec, Family, Format, RawConfig};
 use super::{gguf, gguf_config, parts};
 use crate::model::role::{Param, Part};
-use crate::model::spec::{Activation, Biases, LayerSpec, Norm, Position};
+use crate::model::spec::{Activation, Biases, Kind, LayerSpec, Norm, Position};
 use crate::model::weights::View;
 
 pub(super) static GPT2: Family = Family {
@@ -85,6 +85,7 @@ fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
     };
     let spec = DecoderSpec {
         family: "gpt2",
+        kind: Kind::Decoder,
         vocab_size: config.size("vocab_size")?,
         hidden_size,
         num_hidden_layers: layers,
@@ -102,6 +103,7 @@ fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
             qkv: true,
             output: true,
             mlp: true,
+            head: false,
         },
         position: Position::Learned,
         layers: vec![layer; layers],

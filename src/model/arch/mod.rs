@@ -4,6 +4,7 @@
 //! A new family is one file here with its two lines below.
 
 mod baichuan;
+mod bert;
 mod gemma3;
 mod gguf;
 mod gguf_config;
@@ -12,6 +13,7 @@ mod llama;
 mod mixtral;
 mod names;
 mod parts;
+mod protein_mpnn;
 mod qwen2;
 mod qwen2_moe;
 mod qwen3;
@@ -25,7 +27,7 @@ use super::config::{ConfigError, RawConfig};
 use super::role::Role;
 use super::spec::{DecoderSpec, RopeScaling, ShapedRole};
 use super::tensors::TensorStore;
-use super::weights::{Binding, Weights};
+use super::weights::{Binding, Unbound, Weights};
 use crate::source::Format;
 use crate::text::ModelText;
 
@@ -52,10 +54,12 @@ pub struct Family {
 // These are alphabetic.
 pub static FAMILIES: &[&Family] = &[
     &baichuan::BAICHUAN,
+    &bert::BERT,
     &gemma3::GEMMA3,
     &gpt2::GPT2,
     &llama::LLAMA,
     &mixtral::MIXTRAL,
+    &protein_mpnn::PROTEIN_MPNN,
     &qwen2::QWEN2,
     &qwen2_moe::QWEN2_MOE,
     &qwen3::QWEN3,
@@ -74,9 +78,31 @@ pub struct Description {
 }
 
 impl Description {
-    /// Why the model cannot be run, in words: config entries that are not supported, roles that are
-    /// not bound or have another shape than the config asks for. Empty when it can.
-    pub fn obstacles(&self, weights: &Weights) -> Vec<String> {
+    /// How the model is run, and what its weights are compared by.
+    ///
+    /// Both need every role in the shape that the config asks for; a model with config entries that are
+    /// not supported is compared and not run.
+    pub fn readings(&self, weights: &Weights, unbound: &[Unbound]) -> Readings {
+        // The step that does not fit says more than the role that is missing for it.
+        let unbound: Vec<String> = unbound
+            .first()
+            .map(Unbound::to_string)
+            .into_iter()
+            .collect();
+        let missing = self.missing(weights);
+        let of = |why_not: [&[String]; 3]| match why_not.concat().as_slice() {
+            [] => Ok(self.spec.clone()),
+            [only] => Err(only.clone()),
+            [first, rest @ ..] => Err(format!("{first} (and {} more obstacles)", rest.len())),
+        };
+        Readings {
+            spec: of([&unbound, &self.spec.unsupported, &missing]),
+            plan: of([&unbound, &[], &missing]),
+        }
+    }
+
+    /// Roles that are not bound or have another shape than the config asks for, in words.
+    fn missing(&self, weights: &Weights) -> Vec<String> {
         let unfit = |(role, shape): ShapedRole| match weights.shape(&role) {
             Some(found) if found == shape => None,
             Some(found) => Some(format!(
@@ -90,11 +116,17 @@ impl Description {
                 None => format!("a {} model has no {role}", self.family.id),
             }),
         };
-        let roles = self.spec.roles().into_iter();
-        let mut obstacles = self.spec.unsupported.clone();
-        obstacles.extend(roles.filter_map(unfit));
-        obstacles
+        self.spec.roles().into_iter().filter_map(unfit).collect()
     }
+}
+
+/// What a description makes of the tensors that are there; each in words where it does not fit.
+#[derive(Debug)]
+pub struct Readings {
+    /// How the model is run.
+    pub spec: Result<DecoderSpec, String>,
+    /// What its weights are compared by.
+    pub plan: Result<DecoderSpec, String>,
 }
 
 /// The family that reads this config; `None` for an architecture that is not known.

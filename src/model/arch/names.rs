@@ -8,7 +8,7 @@ use crate::model::tensors::TensorStore;
 use crate::model::weights::{Binding, View};
 
 /// The tensor of one part. `{l}` stands for the block, `{e}` for the expert, `{p}` for `weight` or
-/// `bias`, `{m}` for the prefix of the whole model.
+/// `bias`, `{g}` for `gamma` or `beta`, `{m}` for the prefix of the whole model.
 #[derive(Debug)]
 pub(super) struct Name {
     part: Part,
@@ -89,11 +89,11 @@ impl Name {
         if let Some(Expert::Routed(expert)) = role.expert {
             tensor = tensor.replace("{e}", &expert.to_string());
         }
-        let param = match role.param {
-            Param::Weight => "weight",
-            Param::Bias => "bias",
+        let (param, greek) = match role.param {
+            Param::Weight => ("weight", "gamma"),
+            Param::Bias => ("bias", "beta"),
         };
-        tensor.replace("{p}", param)
+        tensor.replace("{p}", param).replace("{g}", greek)
     }
 }
 

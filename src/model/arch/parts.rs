@@ -1,7 +1,7 @@
 //! What families have in common: the words of Llama's config.
 
 use super::{ConfigError, DecoderSpec, RawConfig};
-use crate::model::spec::{Activation, Biases, LayerSpec, MoeSpec, Norm, Position, RopeSpec};
+use crate::model::spec::{Activation, Biases, Kind, LayerSpec, MoeSpec, Norm, Position, RopeSpec};
 
 /// Blocks, and experts of all blocks together, beyond which a config is not believed.
 const MAX_LAYERS: usize = 4096;
@@ -65,6 +65,7 @@ pub(super) fn with_rope(
     let eps = config.optional_number("rms_norm_eps")?;
     Ok(DecoderSpec {
         family,
+        kind: Kind::Decoder,
         vocab_size: size(config, "vocab_size", defaults.vocab_size)?,
         hidden_size,
         num_hidden_layers: layers,

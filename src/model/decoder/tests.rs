@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::super::spec::{
-    Activation, Biases, LayerSpec, MoeSpec, Norm, Position, RopeScaling, RopeSpec,
+    Activation, Biases, Kind, LayerSpec, MoeSpec, Norm, Position, RopeScaling, RopeSpec,
 };
 use super::{Decoder, DecoderSpec, Error, KvCache, Mode, Role, Site, Tap};
 
@@ -21,6 +21,7 @@ fn llama() -> DecoderSpec {
     };
     DecoderSpec {
         family: "llama",
+        kind: Kind::Decoder,
         vocab_size: 31,
         hidden_size: 16,
         num_hidden_layers: 2,
@@ -75,6 +76,7 @@ fn gpt2() -> DecoderSpec {
         qkv: true,
         output: true,
         mlp: true,
+        head: false,
     };
     for layer in &mut spec.layers {
         layer.rope = None;

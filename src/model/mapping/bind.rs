@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use super::{Mapping, bindings, has_unclaimed, map};
-use crate::model::arch::{self, Description};
+use crate::model::arch::{self, Description, Readings};
 use crate::model::config::RawConfig;
 use crate::model::role::{Part, Role};
 use crate::model::spec::DecoderSpec;
@@ -17,8 +17,8 @@ use crate::model::{Family, Model};
 /// for such.
 pub fn lacks_roles(model: &Model, other: &Model) -> bool {
     let lacking = |role: &Role| !model.weights.has(role);
-    model.spec.is_err()
-        && other.spec.is_ok()
+    model.plan.is_err()
+        && other.plan.is_ok()
         && other.weights.roles().any(lacking)
         && has_unclaimed(&model.weights)
 }
@@ -46,11 +46,11 @@ pub fn bind(suspect: &Model, reference: &Model, mapping: &Mapping) -> Model {
     let (weights, _) = suspect.weights.rebound(&bindings);
     let identity = identity(&bindings);
     let own = own_reading(suspect, &weights, &bindings);
-    let (family, spec, whose) = match own {
-        Some((family, spec)) => (Some(family), Ok(spec), None),
+    let (family, readings, whose) = match own {
+        Some((family, readings)) => (Some(family), readings, None),
         None => {
-            let (family, spec) = their_reading(reference, &weights, &bindings);
-            (family, spec, Some("it is read with the other's config"))
+            let (family, readings) = their_reading(reference, &weights, &bindings);
+            (family, readings, Some("it is read with the other's config"))
         }
     };
     let mut caveats = suspect.caveats.clone();
@@ -58,14 +58,15 @@ pub fn bind(suspect: &Model, reference: &Model, mapping: &Mapping) -> Model {
         "its tensor roles were assigned onto those of the other model: {}",
         mapping.summary()
     );
-    if let Some(whose) = whose.filter(|_| spec.is_ok()) {
+    if let Some(whose) = whose.filter(|_| readings.plan.is_ok()) {
         caveat.push_str("; ");
         caveat.push_str(whose);
     }
     caveats.push(caveat);
     Model {
         family: suspect.family.or(family),
-        spec,
+        spec: readings.spec,
+        plan: readings.plan,
         weights,
         caveats,
         mapped: Some(identity),
@@ -93,13 +94,12 @@ fn own_reading(
     suspect: &Model,
     weights: &Weights,
     bindings: &BTreeMap<Role, Binding>,
-) -> Option<(&'static str, DecoderSpec)> {
+) -> Option<(&'static str, Readings)> {
     let config = RawConfig::new(suspect.config.clone());
     let family = arch::family(&config)?;
     let spec = (family.spec)(&config).ok()?;
-    let described = describe(family, spec, bindings);
-    let fits = described.obstacles(weights).is_empty();
-    fits.then_some((family.id, described.spec))
+    let readings = describe(family, spec, bindings).readings(weights, &[]);
+    readings.plan.is_ok().then_some((family.id, readings))
 }
 
 /// As the reference is read, with as many tokens and layers as the suspect has.
@@ -107,14 +107,16 @@ fn their_reading(
     reference: &Model,
     weights: &Weights,
     bindings: &BTreeMap<Role, Binding>,
-) -> (Option<&'static str>, Result<DecoderSpec, String>) {
+) -> (Option<&'static str>, Readings) {
     let known = |family: &&&'static Family| Some(family.id) == reference.family;
     let family = arch::FAMILIES.iter().find(known).copied();
-    let (Some(family), Ok(spec)) = (family, &reference.spec) else {
-        return (
-            reference.family,
-            Err("the other model cannot be run".to_owned()),
-        );
+    let (Some(family), Ok(spec)) = (family, &reference.plan) else {
+        let why = "the roles of the other model are not complete".to_owned();
+        let readings = Readings {
+            spec: Err(why.clone()),
+            plan: Err(why),
+        };
+        return (reference.family, readings);
     };
     let mut spec = spec.clone();
     if let Some((rows, _)) = weights.shape(&Role::model(Part::Embed)) {
@@ -126,12 +128,8 @@ fn their_reading(
         spec.layers.truncate(layers);
         spec.num_hidden_layers = layers;
     }
-    let described = describe(family, spec, bindings);
-    let spec = match described.obstacles(weights).as_slice() {
-        [] => Ok(described.spec),
-        [first, ..] => Err(first.clone()),
-    };
-    (Some(family.id), spec)
+    let readings = describe(family, spec, bindings).readings(weights, &[]);
+    (Some(family.id), readings)
 }
 
 fn describe(

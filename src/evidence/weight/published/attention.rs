@@ -72,7 +72,7 @@ impl Attention {
 
 /// Groups of heads that share keys, if they fit `shared` rows.
 fn key_value_heads(model: &Model, shared: usize) -> Option<usize> {
-    let groups = model.spec.as_ref().ok()?.num_key_value_heads;
+    let groups = model.plan.as_ref().ok()?.num_key_value_heads;
     (groups > 0 && shared.is_multiple_of(groups)).then_some(groups)
 }
 
@@ -98,7 +98,7 @@ mod tests {
                 .insert(Role::layer(0, part), (shared, columns, kept));
         }
         let (mut model, _folder) = toy.open();
-        model.spec.as_mut().unwrap().num_key_value_heads = 1;
+        model.plan.as_mut().unwrap().num_key_value_heads = 1;
         let found = Attention::of(&model, 0).unwrap().unwrap();
         let raw = |part| {
             frame::matrix(&model.weights, &Role::layer(0, part))
