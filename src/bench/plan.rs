@@ -221,16 +221,36 @@ impl Plan {
         bases || direct
     }
 
-    /// The first `most` tasks of each relation and change.
+    /// The first `most` tasks of each relation and change, those of two models that are not of the zoo
+    /// apart: all of these were asked for by name.
     fn thin(&mut self, most: usize) {
-        let mut taken: BTreeMap<(usize, String), usize> = BTreeMap::new();
-        self.tasks.retain(|task| {
+        let mut taken: BTreeMap<(usize, String, bool), usize> = BTreeMap::new();
+        let mut tasks = std::mem::take(&mut self.tasks);
+        tasks.retain(|task| {
+            let mixed = self.is_mixed(task);
             let count = taken
-                .entry((task.change, task.relation.clone()))
+                .entry((task.change, task.relation.clone(), mixed))
                 .or_default();
             *count += 1;
-            *count <= most
+            *count <= most || self.is_real(task)
         });
+        self.tasks = tasks;
+    }
+
+    /// Whether both models of a task are of the zoo.
+    pub fn is_of_zoo(&self, task: &Task) -> bool {
+        self.members[task.reference].zoo && self.members[task.suspect].zoo
+    }
+
+    /// Whether neither model of a task is of the zoo.
+    pub fn is_real(&self, task: &Task) -> bool {
+        !self.members[task.reference].zoo && !self.members[task.suspect].zoo
+    }
+
+    /// Whether one model of a task is of the zoo and the other is not: two networks that were never
+    /// meant to be alike. What is called there is a false alarm, but that nothing is called says little.
+    fn is_mixed(&self, task: &Task) -> bool {
+        !self.is_of_zoo(task) && !self.is_real(task)
     }
 
     /// The runs of both models of a task.

@@ -19,12 +19,19 @@ use crate::verdict::population::INDEPENDENT;
 use crate::verdict::population::Measure;
 use crate::verdict::population::is_lineage;
 
-/// The tables of the zoo's members alone: what ships must be remade from what ships.
-pub fn of_zoo(plan: &Plan, bench: &Bench, tool: &str, seed: u64) -> Vec<Population> {
-    let of_zoo = |place: usize| plan.members[place].zoo;
-    let ours = |one: &&Measured| of_zoo(one.task.reference) && of_zoo(one.task.suspect);
-    let measured: Vec<Measured> = bench.measured.iter().filter(ours).cloned().collect();
-    let members = plan.members.iter().filter(|member| member.zoo);
+/// The tables that likelihood ratios come from: all pairs of the zoo, and pairs of independent runs
+/// among the models that are not of it.
+///
+/// A model of the zoo and another network that it was never meant to be like are no unit: such pairs
+/// cost nothing to tell apart, and would only raise the number of pairs that a ratio may not exceed.
+/// Kin outside the zoo stay out as well: that they share a run does not say what they share.
+pub fn to_calibrate(plan: &Plan, bench: &Bench, tool: &str, seed: u64) -> Vec<Population> {
+    let counts = |one: &&Measured| {
+        let strangers = one.task.relation == INDEPENDENT;
+        plan.is_of_zoo(&one.task) || (plan.is_real(&one.task) && strangers)
+    };
+    let measured: Vec<Measured> = bench.measured.iter().filter(counts).cloned().collect();
+    let members = plan.members.iter();
     let digests = members.filter_map(|member| {
         let digest = bench.digests.get(&member.name)?;
         Some((member.name.clone(), digest.clone()))

@@ -48,7 +48,8 @@ pub struct Args {
     /// Threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
-    /// Folders of further models, compared unchanged; `runs.csv` (model,run) in one names kin
+    /// Folders of further models, compared unchanged; `runs.csv` (model,run) in one names kin. With
+    /// `--calibrate` their pairs of independent runs are in the tables
     #[arg(long, value_name = "DIR", num_args = 1..)]
     real: Vec<PathBuf>,
     /// Write the calibration tables that likelihood ratios come from (full tier only)
@@ -108,9 +109,9 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let measured = bench::measure(&plan, &work)?;
     let mut calibration = Calibration::load(&data)?;
     if args.calibrate {
-        let zoo = tables::of_zoo(&plan, &measured, &assemble::tool(), args.seed);
-        tables::write(&data, &zoo)?;
-        calibration = calibration.with(zoo);
+        let made = tables::to_calibrate(&plan, &measured, &assemble::tool(), args.seed);
+        tables::write(&data, &made)?;
+        calibration = calibration.with(made);
     }
     let judged = verdicts::judge(&plan, &measured.measured, &calibration);
     let frame = Frame {

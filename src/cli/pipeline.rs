@@ -283,13 +283,17 @@ impl<'g> Bench<'g> {
         verdict::judge(assessments, &self.calibration_for(pair))
     }
 
-    /// The tables without what a pair of zoo members added to them: no pair calibrates its own
-    /// verdict.
+    /// The tables without what the runs of the pair added to them, as the zoo lists them and as the tables
+    /// know the files: no pair calibrates its own verdict.
     pub fn calibration_for(&self, pair: [&Dossier; 2]) -> Calibration {
         let runs = pair
             .iter()
             .filter_map(|one| one.model.artefacts.run.clone());
-        self.calibration.without(&runs.collect())
+        let mut runs: BTreeSet<String> = runs.collect();
+        for one in pair {
+            runs.extend(self.calibration.known_as(&one.model.digest()));
+        }
+        self.calibration.without(&runs)
     }
 }
 

@@ -250,6 +250,20 @@ impl Calibration {
         stricter
     }
 
+    /// Names of models with this digest that the tables have scores of. A model that stands for its run
+    /// has the run's name.
+    pub fn known_as(&self, digest: &str) -> BTreeSet<String> {
+        let models = self
+            .everything
+            .tables
+            .iter()
+            .flat_map(|table| &table.models);
+        models
+            .filter(|(_, known)| *known == digest)
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
     fn fault(&self) -> Option<String> {
         if self.schema != SCHEMA {
             return Some(format!("the schema is not `{SCHEMA}`"));

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::Called;
 use super::Count;
 use super::LEVEL;
+use super::Real;
 use super::Said;
 use crate::bench::measure::Bench;
 use crate::bench::plan::Plan;
@@ -88,10 +89,24 @@ impl Look<'_> {
     }
 
     pub fn false_positives(&self) -> Called {
+        self.called_related(|_| true)
+    }
+
+    /// Models that are not of the zoo, and what is called among them; `None` without any.
+    pub fn real(&self) -> Option<Real> {
+        let models = self.plan.members.iter().filter(|member| !member.zoo);
+        let models = models.count();
+        (models > 0).then(|| Real {
+            models,
+            false_positives: self.called_related(|one| self.plan.is_real(&one.task)),
+        })
+    }
+
+    fn called_related(&self, counts: impl Fn(&Measured) -> bool) -> Called {
         let related = |judged: &Judged| judged.conclusion == Some(LineageConclusion::Related);
         let independent = self
             .pairs()
-            .filter(|(one, _)| one.task.relation == INDEPENDENT)
+            .filter(|(one, _)| one.task.relation == INDEPENDENT && counts(one))
             .map(|(one, judged)| (one, related(judged)));
         self.called("verdict: related".to_owned(), independent)
     }

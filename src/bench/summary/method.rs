@@ -99,11 +99,13 @@ impl Look<'_> {
         })
     }
 
-    fn is_in(one: &Measured, relation: &str) -> bool {
-        if relation == KIN {
-            is_lineage(&one.task.relation)
-        } else {
-            one.task.relation == relation
+    /// Strangers are those of the zoo: what does not apply to a pair of other networks scores lowest, and
+    /// would make any method look better.
+    fn is_in(&self, one: &Measured, relation: &str) -> bool {
+        match relation {
+            KIN => is_lineage(&one.task.relation),
+            INDEPENDENT => one.task.relation == INDEPENDENT && self.plan.is_of_zoo(&one.task),
+            _ => one.task.relation == relation,
         }
     }
 
@@ -114,7 +116,7 @@ impl Look<'_> {
     ) -> impl Iterator<Item = &'b Measured> {
         self.pairs()
             .map(|(one, _)| one)
-            .filter(move |one| self.change(one) == change && Self::is_in(one, relation))
+            .filter(move |one| self.change(one) == change && self.is_in(one, relation))
     }
 
     /// Scores of a group; what does not apply scores lowest.

@@ -54,10 +54,21 @@ pub struct Summary {
     pub false_positives: Called,
     /// How exactly what was done to a model is read off it, by change.
     pub recovered: Vec<Recovered>,
+    /// Models beside the zoo's, if there are any.
+    pub real: Option<Real>,
     /// Peak memory of the process in bytes, where the system tells.
     pub peak_bytes: Option<u64>,
     /// Command that makes it again.
     pub reproduce: String,
+}
+
+/// Models that are not of the zoo.
+#[derive(Debug, Clone, Serialize)]
+pub struct Real {
+    /// How many.
+    pub models: usize,
+    /// The verdict on independent pairs of two of them.
+    pub false_positives: Called,
 }
 
 /// One model.
@@ -265,6 +276,7 @@ impl Summary {
             verdict: look.said(),
             false_positives: look.false_positives(),
             recovered: recovery::recovered(&look, calibration, frame.bars),
+            real: look.real(),
             peak_bytes: bench.peak,
             reproduce: frame.reproduce,
         }

@@ -75,7 +75,7 @@ fn usual(a: &str, b: &str) -> f64 {
 
 fn ratios(score: impl Fn(&str, &str) -> f64) -> BTreeMap<(String, String), f64> {
     let (plan, bench) = bench(score);
-    let tables = of_zoo(&plan, &bench, "test", 0);
+    let tables = to_calibrate(&plan, &bench, "test", 0);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let calibration = Calibration::load(root).unwrap().with(tables);
     let judged = verdicts::judge(&plan, &bench.measured, &calibration);
@@ -94,12 +94,29 @@ fn ratios(score: impl Fn(&str, &str) -> f64) -> BTreeMap<(String, String), f64> 
 #[test]
 fn tables_keep_the_weakest_kin_and_the_most_alike_strangers_of_each_run() {
     let (plan, bench) = bench(usual);
-    let table = of_zoo(&plan, &bench, "test", 0).remove(0);
+    let table = to_calibrate(&plan, &bench, "test", 0).remove(0);
     let none = &table.scores["none"];
     assert_eq!(none[INDEPENDENT].len(), 6);
     assert_eq!(none[INDEPENDENT]["a b"], 0.04);
     assert_eq!(none["noised"]["c"], 0.9);
     assert!(table.cost.unwrap() < 1.0);
+}
+
+#[test]
+fn other_networks_are_in_the_tables_as_strangers_of_each_other() {
+    let (mut plan, bench) = bench(usual);
+    // c, d and c1 come from elsewhere.
+    for member in &mut plan.members {
+        member.zoo = !["c", "d", "c1"].contains(&member.name.as_str());
+    }
+    let none = to_calibrate(&plan, &bench, "test", 0).remove(0).scores["none"].clone();
+    let pairs: Vec<&str> = none[INDEPENDENT].keys().map(String::as_str).collect();
+    // c with d outside the zoo; d1 is a run of its own name among the zoo's.
+    assert_eq!(pairs, ["a b", "a d", "b d", "c d"]);
+    assert_eq!(none[INDEPENDENT]["c d"], usual("c1", "d"));
+    assert_eq!(none[INDEPENDENT]["a d"], usual("a1", "d1"));
+    let kin: Vec<&str> = none["noised"].keys().map(String::as_str).collect();
+    assert_eq!(kin, ["a", "b"]);
 }
 
 /// What happens among a pair's own runs does not move its verdict; what happens elsewhere does.
@@ -129,7 +146,7 @@ fn no_pair_calibrates_its_own_verdict() {
 #[test]
 fn written_tables_replace_older_versions_of_the_same_methods() {
     let (plan, bench) = bench(usual);
-    let tables = of_zoo(&plan, &bench, "test", 0);
+    let tables = to_calibrate(&plan, &bench, "test", 0);
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join(population::FOLDER);
     std::fs::create_dir_all(&folder).unwrap();

@@ -242,6 +242,22 @@ fn notes(summary: &Summary, style: Style) -> Vec<String> {
         &alarms(&summary.false_positives),
         4,
     )];
+    if let Some(real) = &summary.real {
+        let called = &real.false_positives;
+        let text = format!(
+            "{} beside the zoo: of their {} the verdict calls {} related. \
+             --calibrate puts these pairs into the tables; held against the zoo's models they count for false \
+             alarms alone",
+            plural(real.models, "real model", "real models"),
+            plural(
+                called.pairs as usize,
+                "independent pair",
+                "independent pairs"
+            ),
+            called.pairs_called,
+        );
+        rows.push(Labelled::new("real models", &text, 4));
+    }
     for method in &summary.methods {
         if let Some(null) = &method.null {
             let text = format!(
