@@ -36,13 +36,13 @@ pub(super) fn judge(look: &Look<'_>, calibration: &Calibration) -> Lineage {
     let renamed = renamed(look);
     let start = shared_start(look, calibration).filter(|_| !shared);
     let by_bits = bits.and_then(|bits| by_bits(bits, renamed));
-    let by_numbers = relation::relation(look, &calibration.relation)
-        .filter(|_| start.is_none() && by_bits.is_none());
+    let by_numbers =
+        relation::relation(look, calibration).filter(|_| start.is_none() && by_bits.is_none());
     let relation = match &start {
         Some(_) => Some(SHARED_INITIALISATION),
         None => by_bits.or(by_numbers.as_ref().map(|relation| relation.name)),
     };
-    let laundered = relation::laundering(look, &calibration.relation);
+    let laundered = relation::laundering(look, calibration);
     let laundering = renamed.then_some("renamed").into_iter().chain(laundered);
     let decided_by = match (decided, shared, by_scores) {
         (Some(exact), ..) => exact.assessment.card.id,

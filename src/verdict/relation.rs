@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Calibration;
 use super::judge::Look;
+use super::population::INDEPENDENT;
 
 /// What separates one relation from another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,10 +56,54 @@ const UNKNOWN: &str = "unknown";
 const FORWARD: &str = "reference_to_suspect";
 const BACKWARD: &str = "suspect_to_reference";
 
+/// What tells whether the blocks of two models correspond at all.
+const BLOCKS: &str = "weight.unit_agreement";
+
 /// The most specific relation that the numbers support, if any: changes of construction first, then what
-/// was done to the numbers.
-pub(super) fn relation(look: &Look<'_>, scale: &RelationScale) -> Option<Relation> {
-    construction(look, scale).or_else(|| numbers(look, scale))
+/// was done to the numbers. Where blocks agree no more than those of independent runs, embeddings are
+/// all that is left to have been taken over.
+pub(super) fn relation(look: &Look<'_>, calibration: &Calibration) -> Option<Relation> {
+    let scale = &calibration.relation;
+    match strange_blocks(look, calibration) {
+        None => construction(look, scale).or_else(|| numbers(look, scale)),
+        Some(strange) => embedding_only(look, scale, &strange),
+    }
+}
+
+/// Agreement of blocks that independent runs reach as well.
+struct Strange {
+    agreement: f64,
+    highest: f64,
+}
+
+/// Blocks that agree no more than those of some pair of independent runs in the tables.
+fn strange_blocks(look: &Look<'_>, calibration: &Calibration) -> Option<Strange> {
+    let (card, finding) = look.measured(BLOCKS)?;
+    let tables = calibration.populations.iter();
+    let mut tables =
+        tables.filter(|table| table.method == card.id && table.version == card.version);
+    let strangers = tables.next()?.cells();
+    let strangers = strangers.filter(|(_, relation, _)| *relation == INDEPENDENT);
+    let scores = strangers.flat_map(|(_, _, by_runs)| by_runs.values().copied());
+    let highest = scores.reduce(f64::max)?;
+    (finding.statistic <= highest).then_some(Strange {
+        agreement: finding.statistic,
+        highest,
+    })
+}
+
+fn embedding_only(look: &Look<'_>, scale: &RelationScale, strange: &Strange) -> Option<Relation> {
+    let common = detail(look, "weight.difference", "common_embedding")?;
+    (common >= scale.embedding_replaced_below).then(|| Relation {
+        name: "embedding_shared",
+        direction: UNKNOWN,
+        because: format!(
+            "Token embeddings have {common:.2} in common; hidden units of corresponding blocks agree in {:.3}, and \
+             those of independent runs in up to {:.3}: consistent with a common origin of the embeddings and the \
+             residual stream, and blocks that are not each other's.",
+            strange.agreement, strange.highest
+        ),
+    })
 }
 
 fn construction(look: &Look<'_>, scale: &RelationScale) -> Option<Relation> {
@@ -184,7 +230,12 @@ fn numbers(look: &Look<'_>, scale: &RelationScale) -> Option<Relation> {
 }
 
 /// What was done to the suspect that leaves its function as it is.
-pub(super) fn laundering(look: &Look<'_>, scale: &RelationScale) -> Vec<&'static str> {
+pub(super) fn laundering(look: &Look<'_>, calibration: &Calibration) -> Vec<&'static str> {
+    // Between blocks that do not correspond there is no basis to have been changed.
+    if strange_blocks(look, calibration).is_some() {
+        return Vec::new();
+    }
+    let scale = &calibration.relation;
     let of = |name: &str| detail(look, "weight.unit_agreement", name);
     let mut names = Vec::new();
     if let (Some(a), Some(b)) = (of("constant_gains_reference"), of("constant_gains_suspect")) {

@@ -230,6 +230,46 @@ fn kin_tables(permuted: f64) -> Vec<Population> {
     ]
 }
 
+#[test]
+fn blocks_like_a_stranger_s_leave_only_the_embedding_to_be_shared() {
+    let agreement = [
+        ("none", "noised", "a", 0.8),
+        ("none", "independent", "a b", 0.1),
+        ("none", "independent", "a c", 0.02),
+    ];
+    let tables = [table("weight.unit_agreement", &agreement)];
+    let lineage = |units: f64, embedding: f64| {
+        let built = [
+            ("experts_reference", 1.0),
+            ("experts_suspect", 1.0),
+            ("reference_layers", 6.0),
+            ("suspect_layers", 3.0),
+            ("matched_layers", 2.0),
+            ("repeated_layers", 0.0),
+            ("basis_kept", 0.0),
+            ("basis_peak", 0.2),
+        ];
+        let numbers = [("common_embedding", embedding), ("sigma", 0.1)];
+        judged_with(
+            &tables,
+            &[
+                ("weight.residual_index", finding(1.0, Some(-300.0), &[])),
+                ("weight.unit_agreement", finding(units, None, &built)),
+                ("weight.difference", finding(0.6, None, &numbers)),
+            ],
+        )
+    };
+    let shared = lineage(0.03, 0.88);
+    assert_eq!(shared.conclusion, LineageConclusion::Related);
+    assert_eq!(shared.relation.as_deref(), Some("embedding_shared"));
+    assert_eq!(shared.laundering, [""; 0], "no basis was changed");
+    assert!(shared.because.contains("0.88") && shared.because.contains("0.100"));
+    assert_eq!(lineage(0.03, 0.0).relation, None);
+    let cut = lineage(0.8, 0.88);
+    assert_eq!(cut.relation.as_deref(), Some("depth_changed"));
+    assert_eq!(cut.laundering, ["residual_rotated"]);
+}
+
 /// The cosine's own table would call it kin; under a published method's name it is read by nobody.
 #[test]
 fn published_methods_are_compared_and_never_decide() {

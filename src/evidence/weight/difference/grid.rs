@@ -13,6 +13,11 @@ const ROWS: usize = 16;
 /// Bits that are tried.
 const BITS: std::ops::RangeInclusive<u32> = 2..=8;
 
+/// Bits that are tried where a whole row shares a scale, as in formats with one per output channel. With
+/// fewer, one outlier in a long row leaves all other numbers near the step at zero, and any row would
+/// seem to stand on a grid.
+const ROW_BITS: u32 = 8;
+
 /// How well the numbers fit a grid.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Grid {
@@ -29,6 +34,7 @@ impl Grid {
     pub fn of(weights: &Weights, changes: &[Change]) -> Result<Self, Error> {
         let mut errors = [0.0f64; 9];
         let (mut blocks, mut distinct) = (0.0f64, 0.0f64);
+        let (mut rows_seen, mut row_error) = (0.0f64, 0.0f64);
         for change in changes.iter().filter(|change| change.role.layer.is_some()) {
             let (rows, columns) = change.shape;
             if columns < BLOCK {
@@ -36,11 +42,14 @@ impl Grid {
             }
             let values = weights.rows(&change.role, 0..rows.min(ROWS))?;
             for row in values.chunks_exact(columns) {
+                if let Some(largest) = largest(row) {
+                    rows_seen += 1.0;
+                    row_error += distance(row, largest, ROW_BITS);
+                }
                 for block in row.chunks_exact(BLOCK) {
-                    let largest = block.iter().fold(0.0f32, |max, x| max.max(x.abs()));
-                    if largest <= 0.0 || !largest.is_finite() {
+                    let Some(largest) = largest(block) else {
                         continue;
-                    }
+                    };
                     blocks += 1.0;
                     distinct += count(block);
                     for bits in BITS {
@@ -54,15 +63,22 @@ impl Grid {
             error: 0.25,
             distinct: distinct / blocks.max(1.0),
         };
-        for bits in BITS {
-            let error = errors[bits as usize] / blocks.max(1.0);
-            if blocks > 0.0 && error < best.error {
+        let of_blocks = BITS.map(|bits| (bits, errors[bits as usize], blocks));
+        for (bits, sum, count) in of_blocks.chain([(ROW_BITS, row_error, rows_seen)]) {
+            let error = sum / count.max(1.0);
+            if count > 0.0 && error < best.error {
                 best.bits = f64::from(bits);
                 best.error = error;
             }
         }
         Ok(best)
     }
+}
+
+/// The largest size; `None` where all are zero or one is no number.
+fn largest(values: &[f32]) -> Option<f32> {
+    let largest = values.iter().fold(0.0f32, |max, x| max.max(x.abs()));
+    (largest > 0.0 && largest.is_finite()).then_some(largest)
 }
 
 /// Mean distance from the nearest step, in steps.

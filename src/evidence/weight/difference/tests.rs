@@ -58,6 +58,32 @@ fn a_grid_is_seen_on_the_side_that_has_it() {
 }
 
 #[test]
+fn a_grid_with_a_scale_per_row_is_seen() {
+    let mut child = parent();
+    for (role, (_, columns, values)) in &mut child.tensors {
+        if role.part.is_norm() || role.param == Param::Bias {
+            continue;
+        }
+        for row in values.chunks_mut(*columns) {
+            let step = row.iter().fold(0.0f32, |max, x| max.max(x.abs())) / 127.0;
+            row.iter_mut().for_each(|x| *x = (*x / step).round() * step);
+        }
+    }
+    let found = details(&parent(), &child);
+    assert_eq!(found["grid_bits_suspect"], 8.0);
+    assert!(found["grid_error_suspect"] < 0.01 && found["grid_error_reference"] > 0.2);
+    // One number that stands out in each row makes no grid.
+    let mut steep = parent();
+    for (role, (_, columns, values)) in &mut steep.tensors {
+        if role.layer.is_some() && !role.is_vector() {
+            values.chunks_mut(*columns).for_each(|row| row[0] *= 50.0);
+        }
+    }
+    let found = details(&parent().noised(0.1, 2), &steep);
+    assert!(found["grid_error_suspect"] > 0.12, "{found:?}");
+}
+
+#[test]
 fn zeros_are_counted_by_side() {
     let mut child = parent();
     for (_, _, values) in child.tensors.values_mut() {
