@@ -14,6 +14,8 @@ mod map;
 mod not_run;
 mod parents;
 mod parity;
+#[cfg(feature = "hub")]
+mod quick;
 mod recording;
 mod recording_local;
 mod report;

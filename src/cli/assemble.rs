@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::cli::pipeline::Bench;
 use crate::cli::pipeline::Dossier;
+use crate::cli::sampling;
 use crate::evidence::Assessment;
 use crate::evidence::Outcome;
 use crate::model::Model;
@@ -47,12 +48,8 @@ pub fn report(
             .collect(),
         coverage: data::Coverage {
             depth: bench.depth.name().to_owned(),
-            weight_bytes: pair
-                .iter()
-                .filter(|dossier| dossier.profile.is_some())
-                .flat_map(|dossier| &dossier.model.artefacts.weights)
-                .map(|file| file.size)
-                .sum(),
+            weight_bytes: pair.iter().map(|one| sampling::bytes_read(one)).sum(),
+            sampled: pair.iter().filter_map(|one| sampling::row(one)).collect(),
             suites: suites(bench, pair),
             missing,
         },
@@ -133,6 +130,7 @@ fn model_card(model: &Model) -> data::ModelCard {
                 name: file.name.clone(),
                 size: file.size,
                 sha256: file.sha256.clone(),
+                digest: sampling::digest(file),
             })
             .collect(),
         caveats: model.caveats.clone(),

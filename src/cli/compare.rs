@@ -9,6 +9,7 @@ use crate::cli::assemble;
 use crate::cli::pipeline::Bench;
 use crate::cli::pipeline::Depth;
 use crate::cli::plan::Plan;
+use crate::cli::sampling::SAMPLE_MIB;
 use crate::report;
 use crate::source::ModelRef;
 
@@ -32,6 +33,10 @@ pub struct Args {
     /// Show methods of the literature beside ours; no finding reads them
     #[arg(long)]
     published: bool,
+    /// MiB of weights that depth quick reads of each model
+    #[arg(long, value_name = "MIB", default_value_t = SAMPLE_MIB,
+          value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    sample: u64,
     /// Seed of every random choice
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -45,10 +50,11 @@ pub struct Args {
 
 /// Open, plan, record, assess, judge, report.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
-    let bench = Bench {
+    let mut bench = Bench {
         published: args.published,
         ..Bench::new(global, &args.suite, args.depth, args.seed)?
     };
+    bench.options.sample = (args.depth == Depth::Quick).then_some(args.sample << 20);
     let reference = bench.open(&args.reference, "reference")?;
     let suspect = bench.open(&args.suspect, "suspect")?;
     let [reference, suspect] = bench.with_roles(reference, suspect)?;
@@ -100,6 +106,9 @@ fn reproduce(args: &Args) -> String {
     }
     if args.depth != Depth::Full {
         words.push(format!("--depth {}", args.depth.name()));
+    }
+    if args.depth == Depth::Quick && args.sample != SAMPLE_MIB {
+        words.push(format!("--sample {}", args.sample));
     }
     if args.seed != 0 {
         words.push(format!("--seed {}", args.seed));

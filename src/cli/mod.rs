@@ -15,6 +15,7 @@ mod plan;
 mod probe;
 mod progress;
 mod run;
+mod sampling;
 mod suite;
 mod zoo;
 

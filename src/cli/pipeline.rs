@@ -16,6 +16,7 @@ use crate::evidence::Subject;
 use crate::model::DecoderSpec;
 use crate::model::Model;
 use crate::model::mapping;
+use crate::model::sample::Sample;
 use crate::probe;
 use crate::probe::Suite;
 use crate::record;
@@ -36,7 +37,7 @@ use crate::verdict::Findings;
 /// How much is read and run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Depth {
-    /// Static facts: config, tokenizer, tensor lists
+    /// Config, tokenizer, tensor lists and a planned sample of the weights
     Quick,
     /// Every weight as well
     Standard,
@@ -76,6 +77,8 @@ pub struct Dossier {
     pub recordings: Vec<Recording>,
     pub activations: Option<Activations>,
     pub missing: Option<String>,
+    /// What was read of the weights, where not all of them were.
+    pub sample: Option<Sample>,
 }
 
 impl Dossier {
@@ -168,26 +171,35 @@ impl<'g> Bench<'g> {
         let both = [&reference, &suspect];
         let reasons = both.map(|model| self.not_run(model, both));
         let [for_reference, for_suspect] = reasons;
+        let [of_reference, of_suspect] = match self.samples(both) {
+            Some(samples) => samples.map(Some),
+            None => [None, None],
+        };
         Ok([
-            self.record_unless(reference, for_reference)?,
-            self.record_unless(suspect, for_suspect)?,
+            self.record_unless(reference, of_reference, for_reference)?,
+            self.record_unless(suspect, of_suspect, for_suspect)?,
         ])
     }
 
     /// Reads the weights once and asks the suites.
     pub fn record(&self, model: Model) -> Result<Dossier> {
         let reason = self.not_run(&model, [&model, &model]);
-        self.record_unless(model, reason)
+        let sample = self.samples([&model, &model]).map(|[sample, _]| sample);
+        self.record_unless(model, sample, reason)
     }
 
-    fn record_unless(&self, model: Model, missing: Option<String>) -> Result<Dossier> {
-        let profile = match self.depth {
-            Depth::Quick => None,
-            _ => Some(record::profile(&model, &*Bars::shared(self.global))?),
-        };
+    fn record_unless(
+        &self,
+        model: Model,
+        sample: Option<Sample>,
+        missing: Option<String>,
+    ) -> Result<Dossier> {
+        let model = self.sampled(model, sample.as_ref())?;
+        let profile = Some(record::profile(&model, &*Bars::shared(self.global))?);
         let mut dossier = Dossier {
             model,
             profile,
+            sample,
             recordings: Vec::new(),
             activations: None,
             missing,
@@ -284,8 +296,12 @@ impl<'g> Bench<'g> {
     }
 
     /// The tables without what the runs of the pair added to them, as the zoo lists them and as the tables
-    /// know the files: no pair calibrates its own verdict.
+    /// know the files: no pair calibrates its own verdict. A sample of the weights is judged by exact tests
+    /// alone: the tables are of whole models.
     pub fn calibration_for(&self, pair: [&Dossier; 2]) -> Calibration {
+        if self.depth == Depth::Quick {
+            return self.calibration.for_samples();
+        }
         let runs = pair
             .iter()
             .filter_map(|one| one.model.artefacts.run.clone());

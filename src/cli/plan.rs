@@ -13,8 +13,10 @@ use crate::cli::Global;
 use crate::cli::pipeline::Bench;
 use crate::cli::pipeline::Depth;
 use crate::evidence;
+use crate::evidence::Evidence;
 use crate::evidence::Needs;
 use crate::model::Model;
+use crate::model::sample::Sample;
 use crate::probe::Readout;
 use crate::text::ModelText;
 
@@ -35,9 +37,25 @@ struct PlannedModel {
     source: String,
     parameters: u64,
     weight_bytes: u64,
+    /// At depth quick.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sample: Option<PlannedSample>,
     prompt_tokens: usize,
     answer_tokens: usize,
     not_run: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct PlannedSample {
+    /// At most so many bytes of either model.
+    budget_bytes: u64,
+    /// Bytes of weights that will be read.
+    bytes: u64,
+    /// Of tensors, some of them in part.
+    tensors: usize,
+    of_tensors: usize,
+    #[serde(skip)]
+    words: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -55,12 +73,15 @@ struct PlannedMethod {
 impl Plan {
     /// Plans the comparison of two opened models.
     pub fn of(bench: &Bench<'_>, pair: [&Model; 2]) -> Self {
+        let samples = bench.samples(pair);
+        let samples = samples.map_or([None, None], |samples| samples.map(Some));
         let models: Vec<PlannedModel> = pair
             .iter()
-            .map(|model| planned(bench, model, pair))
+            .zip(samples)
+            .map(|(model, sample)| planned(bench, model, sample, pair))
             .collect();
         let speed = Speed::measure();
-        let estimated_seconds = models.iter().map(|model| speed.seconds(bench, model)).sum();
+        let estimated_seconds = models.iter().map(|model| speed.seconds(model)).sum();
         Self {
             depth: bench.depth.name(),
             suites: bench
@@ -74,7 +95,7 @@ impl Plan {
             methods: evidence::asked(bench.published)
                 .map(|method| PlannedMethod {
                     id: method.card().id,
-                    skipped: skipped(bench, &models, method.card().needs, pair),
+                    skipped: skipped(bench, &models, method, pair),
                 })
                 .collect(),
             models,
@@ -114,6 +135,17 @@ impl Plan {
                 ModelText::new(run).clipped(160),
             );
         }
+        for model in &self.models {
+            if let Some(sample) = &model.sample {
+                let _ = writeln!(
+                    text,
+                    "  {}: a sample is read: {}; budget {:.1} MB",
+                    ModelText::new(model.label.as_str()),
+                    sample.words,
+                    sample.budget_bytes as f64 / 1e6,
+                );
+            }
+        }
         for suite in &self.suites {
             let _ = writeln!(text, "  suite {}: {} items", suite.id, suite.items);
         }
@@ -132,7 +164,12 @@ impl Plan {
     }
 }
 
-fn planned(bench: &Bench<'_>, model: &Model, pair: [&Model; 2]) -> PlannedModel {
+fn planned(
+    bench: &Bench<'_>,
+    model: &Model,
+    sample: Option<Sample>,
+    pair: [&Model; 2],
+) -> PlannedModel {
     let not_run = bench.not_run(model, pair);
     let mut prompt_tokens = 0;
     let mut answer_tokens = 0;
@@ -151,6 +188,13 @@ fn planned(bench: &Bench<'_>, model: &Model, pair: [&Model; 2]) -> PlannedModel 
         source: model.artefacts.reference.clone(),
         parameters: model.parameters,
         weight_bytes: model.artefacts.weights.iter().map(|file| file.size).sum(),
+        sample: sample.map(|sample| PlannedSample {
+            budget_bytes: bench.options.sample.unwrap_or(0),
+            words: sample.words(),
+            bytes: sample.bytes,
+            tensors: sample.touched,
+            of_tensors: sample.of_tensors,
+        }),
         prompt_tokens,
         answer_tokens,
         not_run,
@@ -160,16 +204,16 @@ fn planned(bench: &Bench<'_>, model: &Model, pair: [&Model; 2]) -> PlannedModel 
 fn skipped(
     bench: &Bench<'_>,
     models: &[PlannedModel],
-    needs: Needs,
+    method: &dyn Evidence,
     pair: [&Model; 2],
 ) -> Option<String> {
-    match needs {
+    match method.card().needs {
         Needs::Config => None,
         Needs::Tokenizer => pair
             .iter()
             .find_map(|model| model.tokenizer.as_ref().err().cloned()),
-        Needs::Weights if bench.depth == Depth::Quick => {
-            Some("depth quick reads no weights".to_owned())
+        Needs::Weights if bench.depth == Depth::Quick && !method.reads_samples() => {
+            Some("it needs all weights, depth quick reads a sample".to_owned())
         }
         Needs::Weights => None,
         Needs::Activations | Needs::Answers => models.iter().find_map(|model| {
@@ -202,12 +246,13 @@ impl Speed {
     }
 
     /// Prompts are bound by arithmetic, answers (one token at a time) by reading the weights.
-    fn seconds(&self, bench: &Bench<'_>, model: &PlannedModel) -> f64 {
+    fn seconds(&self, model: &PlannedModel) -> f64 {
         let parameters = model.parameters as f64;
-        let read = match bench.depth {
-            Depth::Quick => 0.0,
-            _ => model.weight_bytes as f64 / self.bytes,
-        };
+        let read = model
+            .sample
+            .as_ref()
+            .map_or(model.weight_bytes, |sample| sample.bytes);
+        let read = read as f64 / self.bytes;
         let prompts = 2.0 * parameters * model.prompt_tokens as f64 / self.flops;
         let answers = 4.0 * parameters * model.answer_tokens as f64 / self.bytes;
         read + prompts + answers

@@ -77,16 +77,38 @@ pub fn assess_all(
             started(method.card());
             Assessment {
                 card: method.card(),
-                outcome: method.assess(pair).map_err(|error| error.to_string()),
+                outcome: match not_of_samples(method, pair) {
+                    Some(reason) => Ok(Outcome::NotApplicable(reason)),
+                    None => method.assess(pair).map_err(|error| error.to_string()),
+                },
             }
         })
         .collect()
+}
+
+/// Why a method is not asked of models of which only a sample was read, if that is so.
+fn not_of_samples(method: &dyn Evidence, pair: &Pair<'_>) -> Option<String> {
+    let sampled = [pair.reference, pair.suspect]
+        .iter()
+        .any(|subject| subject.model.weights.is_sample());
+    let apart = sampled && method.card().needs == Needs::Weights && !method.reads_samples();
+    apart.then(|| {
+        "not in the sample: it needs all weights, and depth quick reads some; use --depth standard"
+            .to_owned()
+    })
 }
 
 /// One way of comparing two models.
 pub trait Evidence: Sync {
     /// What it is.
     fn card(&self) -> &'static Card;
+
+    /// Whether its number and its null stand for a sample of the weights too: roles that were not read
+    /// are as if they were not there, and some matrices have a part of their rows. Without it the method
+    /// is not asked.
+    fn reads_samples(&self) -> bool {
+        false
+    }
 
     /// Measures `pair`.
     ///

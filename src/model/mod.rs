@@ -9,6 +9,7 @@ pub mod logits;
 pub mod mapping;
 mod open;
 pub mod role;
+pub mod sample;
 pub mod site;
 pub mod spec;
 pub mod store;

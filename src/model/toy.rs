@@ -423,6 +423,7 @@ fn model(label: &str, weights: Weights) -> Model {
             tokenizer: None,
             others: Vec::new(),
             run: None,
+            parts: None,
         },
         config: Map::new(),
         family: None,

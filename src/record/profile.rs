@@ -24,7 +24,8 @@ const HASH_BYTES: usize = 1 << 20;
 /// Numbers decoded at a time: with the copies that views make, some 16 MiB per thread.
 const CHUNK_ELEMENTS: usize = 1 << 20;
 
-/// Reads all of a model's weights once, tensors in parallel, and keeps what evidence is drawn from.
+/// Reads all of a model's weights once (of a sampled model, what is in the sample), tensors in
+/// parallel, and keeps what evidence is drawn from.
 ///
 /// Memory is bounded by threads, not by the model: each thread holds one chunk of one tensor. The
 /// result does not depend on the number of threads, since the chunks of a role are always the same
@@ -40,13 +41,19 @@ pub fn profile(model: &Model, progress: &dyn Progress) -> Result<WeightProfile, 
             of_tensor.entry(&binding.tensor).or_default().push(*role);
         }
     }
-    let tensors: Vec<(&str, &TensorInfo)> = weights.store().iter().collect();
-    let bytes = tensors.iter().map(|(_, info)| info.size as u64).sum();
+    let wanted = |name: &str| weights.reads(name) || of_tensor.contains_key(name);
+    let tensors = weights.store().iter().filter(|(name, _)| wanted(name));
+    let tensors: Vec<(&str, &TensorInfo)> = tensors.collect();
+    let whole = tensors.iter().filter(|(name, _)| weights.reads(name));
+    let bytes = whole.map(|(_, info)| info.size as u64).sum();
     let task = progress.start("weights", bytes);
     let read: Result<Vec<_>, model::tensors::Error> = tensors
         .par_iter()
         .map(|(name, info)| {
-            let facts = facts(weights, name, info, task.as_ref())?;
+            let facts = match weights.reads(name) {
+                true => Some(facts(weights, name, info, task.as_ref())?),
+                false => None,
+            };
             // Right after the hash: the bytes are still in the system's cache.
             let roles = of_tensor.get(name).map(Vec::as_slice).unwrap_or_default();
             let moments: Result<Vec<_>, _> = roles
@@ -61,7 +68,9 @@ pub fn profile(model: &Model, progress: &dyn Progress) -> Result<WeightProfile, 
         roles: BTreeMap::new(),
     };
     for (name, facts, moments) in read.map_err(model::Error::from)? {
-        profile.tensors.insert(name.to_owned(), facts);
+        profile
+            .tensors
+            .extend(facts.map(|facts| (name.to_owned(), facts)));
         profile.roles.extend(moments);
     }
     Ok(profile)

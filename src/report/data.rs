@@ -63,8 +63,11 @@ pub struct FileRow {
     pub name: String,
     /// Bytes.
     pub size: u64,
-    /// Lower-case hex.
+    /// Lower-case hex; empty where nobody told it.
     pub sha256: String,
+    /// What `sha256` stands on: `read` (the whole file), `listed` (the hub says so, not checked) or
+    /// `unknown` (the file was read in parts).
+    pub digest: &'static str,
 }
 
 /// One method's outcome.
@@ -121,10 +124,30 @@ pub struct Coverage {
     pub depth: String,
     /// Bytes of weights read, of both models.
     pub weight_bytes: u64,
+    /// Models of whose weights only a sample was read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sampled: Vec<SampledModel>,
     /// Suites run, with items answered and items planned.
     pub suites: Vec<SuiteCoverage>,
     /// What was left out, and why.
     pub missing: Vec<String>,
+}
+
+/// How much of one model's weights was read.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SampledModel {
+    /// The model.
+    pub label: String,
+    /// Tensors that were read, some of them in part.
+    pub tensors: usize,
+    /// All stored tensors.
+    pub of_tensors: usize,
+    /// Bytes of tensors that were read.
+    pub bytes: u64,
+    /// Bytes of all tensors.
+    pub of_bytes: u64,
+    /// What the digests of its weight files stand on, in words.
+    pub digests: String,
 }
 
 /// One suite's coverage.

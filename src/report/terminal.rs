@@ -125,7 +125,7 @@ fn tail(report: &Report, paths: Option<&Paths>, style: Style) -> Vec<String> {
     if let Some(open) = words::not_excluded(&report.findings).first() {
         rows.push(Labelled::new("not excluded", open, 2));
     }
-    rows.push(Labelled::new("coverage", &words::coverage(report), 2));
+    rows.push(Labelled::new("coverage", &words::coverage(report), 6));
     if let Some(first) = report.warnings.first() {
         let more = report.warnings.len() - 1;
         let first = ModelText::new(&**first).clipped(120);

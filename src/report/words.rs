@@ -4,6 +4,7 @@
 //! proposition or cannot tell; they never speak of intent, licences or guilt.
 
 use crate::evidence::Known;
+use crate::text::ModelText;
 use crate::verdict::{Findings, Lineage, LineageConclusion};
 
 use super::data::{EvidenceRow, Report};
@@ -371,6 +372,17 @@ pub(super) fn coverage(report: &Report) -> String {
             "methods gave a number"
         ),
     );
+    for model in &coverage.sampled {
+        line.push_str(&format!(
+            "; {}: sampled, {} of {} tensors and {} of {} read, {}",
+            ModelText::new(model.label.as_str()).clipped(60),
+            model.tensors,
+            model.of_tensors,
+            number::bytes(model.bytes),
+            number::bytes(model.of_bytes),
+            model.digests,
+        ));
+    }
     if coverage.suites.is_empty() {
         line.push_str("; no probe suite run");
     } else {

@@ -1,10 +1,15 @@
 //! Models on disk: a folder, one safetensors file, one GGUF file.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
+use super::Artefact;
 use super::Artefacts;
+use super::Digested;
 use super::Error;
 use super::Format;
+use super::Parts;
 use super::Progress;
 use super::folder::Folder;
 use super::folder::has_extension;
@@ -15,6 +20,7 @@ use super::layout::EXTRAS;
 use super::layout::INDEX;
 use super::layout::TOKENIZER;
 use super::layout::Weights;
+use super::parts::PartFile;
 use super::pin::Candidate;
 use super::pin::pin;
 
@@ -31,6 +37,7 @@ struct Layout {
 pub(super) fn open(
     path: &Path,
     reference: String,
+    sample: Option<u64>,
     progress: &dyn Progress,
 ) -> Result<Artefacts, Error> {
     let meta = std::fs::metadata(path).map_err(|e| not_there(path, e))?;
@@ -39,13 +46,14 @@ pub(super) fn open(
     } else {
         file(path)?
     };
-    pinned(layout, reference, progress)
+    pinned(layout, reference, sample, progress)
 }
 
 /// Opens a GGUF file, whatever its extension.
 pub(super) fn open_gguf(
     path: &Path,
     reference: String,
+    sample: Option<u64>,
     progress: &dyn Progress,
 ) -> Result<Artefacts, Error> {
     let meta = std::fs::metadata(path).map_err(|e| not_there(path, e))?;
@@ -55,7 +63,7 @@ pub(super) fn open_gguf(
             "a folder; after `gguf:` write the path of one GGUF file",
         ));
     }
-    pinned(gguf(path)?, reference, progress)
+    pinned(gguf(path)?, reference, sample, progress)
 }
 
 fn folder(folder: &Folder) -> Result<Layout, Error> {
@@ -133,8 +141,40 @@ fn with_sidecars(
     })
 }
 
-/// Hashes everything in one parallel pass and puts the files back in their places.
-fn pinned(layout: Layout, reference: String, progress: &dyn Progress) -> Result<Artefacts, Error> {
+/// The files beside the weights in `folder`, those of these names only.
+pub(super) fn sidecars(
+    folder: &Path,
+    names: &BTreeSet<String>,
+    reference: &str,
+    progress: &dyn Progress,
+) -> Result<Artefacts, Error> {
+    let folder = Folder::open(folder)?;
+    let find = |name: &str| match names.contains(name) {
+        true => folder.find(name),
+        false => Ok(None),
+    };
+    let mut others = Vec::from_iter(find(INDEX)?);
+    for name in EXTRAS {
+        others.extend(find(name)?);
+    }
+    let layout = Layout {
+        format: Format::Safetensors,
+        weights: Vec::new(),
+        config: find(CONFIG)?,
+        tokenizer: find(TOKENIZER)?,
+        others,
+    };
+    pinned(layout, reference.to_owned(), None, progress)
+}
+
+/// Hashes everything in one parallel pass and puts the files back in their places. Weights of more than
+/// `sample` bytes are not hashed, and read in parts.
+fn pinned(
+    layout: Layout,
+    reference: String,
+    sample: Option<u64>,
+    progress: &dyn Progress,
+) -> Result<Artefacts, Error> {
     let Layout {
         format,
         weights,
@@ -142,25 +182,65 @@ fn pinned(layout: Layout, reference: String, progress: &dyn Progress) -> Result<
         tokenizer,
         others,
     } = layout;
-    let counts = [weights.len(), config.iter().len(), tokenizer.iter().len()];
+    let parts = match sample {
+        Some(most) => in_parts(&weights, format, most, progress)?,
+        None => None,
+    };
+    let hashed = if parts.is_some() { 0 } else { weights.len() };
+    let counts = [hashed, config.iter().len(), tokenizer.iter().len()];
     let files: Vec<Candidate> = weights
-        .into_iter()
+        .iter()
+        .take(hashed)
+        .cloned()
         .chain(config)
         .chain(tokenizer)
         .chain(others)
         .collect();
     let mut rest = pin(&reference, &files, progress)?.into_iter();
     let mut take = |n: usize| rest.by_ref().take(n).collect::<Vec<_>>();
+    let mut pinned = take(counts[0]);
+    if let Some(parts) = &parts {
+        let unread = weights.iter().zip(parts.sizes());
+        pinned.extend(unread.map(|(file, size)| Artefact {
+            name: file.name.clone(),
+            path: file.path.clone(),
+            size,
+            sha256: String::new(),
+            digest: Digested::Unknown,
+        }));
+    }
     Ok(Artefacts {
         reference,
         revision: None,
         format,
-        weights: take(counts[0]),
+        weights: pinned,
         config: take(counts[1]).pop(),
         tokenizer: take(counts[2]).pop(),
         others: rest.collect(),
         run: None,
+        parts,
     })
+}
+
+/// The weight files, to be read in parts, if they have more than `most` bytes together.
+fn in_parts(
+    weights: &[Candidate],
+    format: Format,
+    most: u64,
+    progress: &dyn Progress,
+) -> Result<Option<Arc<Parts>>, Error> {
+    let file = |file: &Candidate| {
+        let meta = std::fs::metadata(&file.path).map_err(Error::io(&file.path))?;
+        let path = Some(file.path.clone());
+        Ok(PartFile::new(meta.len(), path))
+    };
+    let files: Vec<PartFile> = weights.iter().map(file).collect::<Result<_, Error>>()?;
+    if files.iter().map(|file| file.size).sum::<u64>() <= most {
+        return Ok(None);
+    }
+    let parts = Parts::new(files, None);
+    parts.bring_heads(format, progress)?;
+    Ok(Some(Arc::new(parts)))
 }
 
 fn file_name(path: &Path) -> String {

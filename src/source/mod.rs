@@ -11,6 +11,7 @@ mod index;
 mod layout;
 mod local;
 mod options;
+mod parts;
 mod pin;
 mod progress;
 mod reference;
@@ -21,6 +22,7 @@ pub use error::Error;
 pub use options::HubOptions;
 pub use options::OpenOptions;
 pub use options::Secret;
+pub use parts::Parts;
 pub use progress::Progress;
 pub use progress::ProgressTask;
 pub use progress::Silent;
@@ -32,6 +34,7 @@ pub use zoo::ZooStart;
 pub use zoo::zoo_members;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use sha2::Digest;
 use sha2::Sha256;
@@ -44,8 +47,8 @@ pub fn open(reference: &ModelRef, options: &OpenOptions) -> Result<Artefacts, Er
     let spelling = reference.locator.to_string();
     let progress = options.progress();
     match &reference.locator {
-        Locator::Local(path) => local::open(path, spelling, progress),
-        Locator::Gguf(path) => local::open_gguf(path, spelling, progress),
+        Locator::Local(path) => local::open(path, spelling, options.sample, progress),
+        Locator::Gguf(path) => local::open_gguf(path, spelling, options.sample, progress),
         Locator::Zoo(name) => zoo::open(name, options.data_root.as_deref(), spelling, progress),
         Locator::Hub { repo, revision } => open_hub(repo, revision.as_deref(), spelling, options),
     }
@@ -78,8 +81,23 @@ pub struct Artefact {
     pub path: PathBuf,
     /// Bytes.
     pub size: u64,
-    /// Lower-case hex.
+    /// Lower-case hex; empty for a file that was not read and whose digest nobody told.
     pub sha256: String,
+    /// What `sha256` stands on.
+    #[serde(skip)]
+    pub digest: Digested,
+}
+
+/// What a file's digest stands on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Digested {
+    /// The whole file was read.
+    #[default]
+    Read,
+    /// The hub lists it; the file was not read as a whole.
+    Listed,
+    /// Nothing: the file was not read as a whole.
+    Unknown,
 }
 
 /// How the weights are stored.
@@ -110,6 +128,8 @@ pub struct Artefacts {
     pub others: Vec<Artefact>,
     /// Pre-training run, where the source knows it (`zoo:` members); models of one run are kin.
     pub run: Option<String>,
+    /// The weight files, where only parts of them are read.
+    pub parts: Option<Arc<Parts>>,
 }
 
 impl Artefacts {
@@ -125,7 +145,8 @@ impl Artefacts {
     /// `sha256:…` over kind, size and sha256 of weights, config and tokenizer.
     ///
     /// Names, places and the other files do not enter, so that the same model has the same digest
-    /// as a folder, from the hub and under other file names.
+    /// as a folder, from the hub and under other file names. Where files were not read as a whole and
+    /// nobody told their digests, it is `unread:…` and stands for the reference alone.
     pub fn digest(&self) -> String {
         let kinds = [
             ("weights", self.weights.as_slice()),
@@ -141,6 +162,10 @@ impl Artefacts {
             })
             .collect();
         lines.sort();
+        if self.files().any(|file| file.digest == Digested::Unknown) {
+            lines.push(self.reference.clone());
+            return format!("unread:{}", pin::hex(&Sha256::digest(lines.concat())));
+        }
         format!("sha256:{}", pin::hex(&Sha256::digest(lines.concat())))
     }
 }

@@ -25,6 +25,8 @@ pub struct OpenOptions {
     pub progress: Option<Arc<dyn Progress>>,
     /// Where hub models come from.
     pub hub: HubOptions,
+    /// Read parts of the weight files only, where all of them have more bytes than this.
+    pub sample: Option<u64>,
 }
 
 /// Where hub models come from and how long to wait for them.
@@ -83,6 +85,7 @@ impl OpenOptions {
             offline: text("HF_HUB_OFFLINE").is_some_and(|value| is_true(&value)),
             data_root: get("KINPROBE_DATA").map(PathBuf::from),
             progress: None,
+            sample: None,
             hub: HubOptions {
                 endpoint: text("HF_ENDPOINT").unwrap_or_else(|| HUB.to_owned()),
                 cache,

@@ -57,6 +57,7 @@ pub(super) fn pin(
                 path: file.path.clone(),
                 size,
                 sha256,
+                digest: super::Digested::Read,
             })
         })
         .collect()

@@ -97,7 +97,7 @@ pub(super) fn open(
         });
     };
     let folder = root.join("datasets/zoo").join(name);
-    let artefacts = local::open(&folder, reference, progress)?;
+    let artefacts = local::open(&folder, reference, None, progress)?;
     Ok(Artefacts {
         run: member.run.clone(),
         ..artefacts

@@ -215,6 +215,17 @@ impl Calibration {
         }
     }
 
+    /// For models of whose weights only a sample was read: exact tests hold, the tables, which are of
+    /// whole models, do not.
+    #[must_use]
+    pub fn for_samples(&self) -> Self {
+        Self {
+            populations: Vec::new(),
+            everything: Arc::default(),
+            ..self.clone()
+        }
+    }
+
     /// The same with every score left out of the tables that one of `runs` took part in: a pair of
     /// those runs is judged by what is known of others.
     #[must_use]

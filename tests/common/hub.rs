@@ -54,9 +54,14 @@ pub struct Request {
     pub storage: bool,
 }
 
+/// A repository's files, and which of them are in large-file storage.
+type Files = BTreeMap<String, (Vec<u8>, bool)>;
+
 #[derive(Default)]
 struct State {
-    files: BTreeMap<String, (Vec<u8>, bool)>,
+    repos: BTreeMap<String, Files>,
+    /// Bytes of files that went out.
+    sent: u64,
     faults: BTreeMap<String, Fault>,
     token: Option<String>,
     down: Option<u16>,
@@ -73,17 +78,29 @@ impl Hub {
     /// Serves `owner/name` with these files; those in `large` as large-file storage does.
     pub fn start(files: &[(&str, &[u8])], large: &[&str]) -> Self {
         let state = Arc::new(Mutex::new(State::default()));
-        for (name, bytes) in files {
-            let entry = (bytes.to_vec(), large.contains(name));
-            state
-                .lock()
-                .unwrap()
-                .files
-                .insert((*name).to_owned(), entry);
-        }
         let storage = serve(&state, None);
         let endpoint = serve(&state, Some(storage));
-        Hub { state, endpoint }
+        let hub = Hub { state, endpoint };
+        hub.add("owner/name", files, large);
+        hub
+    }
+
+    /// Serves another repository as well.
+    pub fn add(&self, repo: &str, files: &[(&str, &[u8])], large: &[&str]) {
+        let entry = |(name, bytes): &(&str, &[u8])| {
+            ((*name).to_owned(), (bytes.to_vec(), large.contains(name)))
+        };
+        let files = files.iter().map(entry).collect();
+        self.state
+            .lock()
+            .unwrap()
+            .repos
+            .insert(repo.to_owned(), files);
+    }
+
+    /// Bytes of files that were sent since the last call.
+    pub fn take_sent(&self) -> u64 {
+        std::mem::take(&mut self.state.lock().unwrap().sent)
     }
 
     pub fn fault(&self, name: &str, fault: Fault) {
@@ -145,9 +162,9 @@ fn serve(state: &Arc<Mutex<State>>, storage: Option<String>) -> String {
     address
 }
 
-fn answer(stream: &TcpStream, state: &Mutex<State>, storage: Option<&str>) -> std::io::Result<()> {
+fn answer(stream: &TcpStream, shared: &Mutex<State>, storage: Option<&str>) -> std::io::Result<()> {
     let request = read_request(stream, storage.is_none())?;
-    let mut state = state.lock().unwrap();
+    let mut state = shared.lock().unwrap();
     state.log.push(request.clone());
     let echo = format!("no access for {:?}", request.authorization);
     if let Some(status) = state.down {
@@ -165,27 +182,36 @@ fn answer(stream: &TcpStream, state: &Mutex<State>, storage: Option<&str>) -> st
         }
     }
     let path = request.target.split('?').next().unwrap_or_default();
-    if let Some(revision) = path.strip_prefix("/api/models/owner/name/revision/") {
-        let body = listing(&state);
+    let asked = path.strip_prefix("/api/models/");
+    if let Some((repo, revision)) = asked.and_then(|asked| asked.split_once("/revision/")) {
+        let body = state.repos.get(repo).map(|files| listing(repo, files));
         drop(state);
+        let Some(body) = body else {
+            return plain(stream, 404, "no such model");
+        };
         return match revision {
             "main" | "feature%2Fx" | COMMIT => plain(stream, 200, &body),
             _ => plain(stream, 404, "no such revision"),
         };
     }
-    let resolve = format!("/owner/name/resolve/{COMMIT}/");
-    let name = path
-        .strip_prefix(resolve.as_str())
-        .or(path.strip_prefix("/storage/"));
-    let found = name.and_then(|name| Some((name.to_owned(), state.files.get(name)?.clone())));
-    let Some((name, (bytes, large))) = found else {
+    let resolve = format!("/resolve/{COMMIT}/");
+    let place = path
+        .strip_prefix("/storage")
+        .unwrap_or(path)
+        .strip_prefix('/');
+    let place = place.and_then(|place| place.split_once(resolve.as_str()));
+    let found = place.and_then(|(repo, name)| {
+        let file = state.repos.get(repo)?.get(name)?.clone();
+        Some((repo.to_owned(), name.to_owned(), file))
+    });
+    let Some((repo, name, (bytes, large))) = found else {
         drop(state);
         return plain(stream, 404, "no such file");
     };
     if let (true, Some(storage)) = (large, storage) {
         drop(state);
         let head = format!(
-            "HTTP/1.1 302 Found\r\nLocation: {storage}/storage/{name}\r\nX-Repo-Commit: {COMMIT}\r\n\
+            "HTTP/1.1 302 Found\r\nLocation: {storage}/storage/{repo}{resolve}{name}\r\nX-Repo-Commit: {COMMIT}\r\n\
              X-Linked-Size: {}\r\nX-Linked-ETag: \"{}\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
             bytes.len(),
             sha256(&bytes),
@@ -197,7 +223,9 @@ fn answer(stream: &TcpStream, state: &Mutex<State>, storage: Option<&str>) -> st
         state.faults.remove(&name);
     }
     drop(state);
-    file(stream, &request, bytes, fault)
+    let sent = file(stream, &request, bytes, fault)?;
+    shared.lock().unwrap().sent += sent;
+    Ok(())
 }
 
 fn file(
@@ -205,7 +233,7 @@ fn file(
     request: &Request,
     mut bytes: Vec<u8>,
     fault: Option<Fault>,
-) -> std::io::Result<()> {
+) -> std::io::Result<u64> {
     let head_only = request.method == "HEAD";
     let etag = if bytes.len() > 200 {
         sha256(&bytes)
@@ -214,7 +242,7 @@ fn file(
     };
     match fault {
         Some(Fault::Forbidden) if !head_only => {
-            return plain(stream, 403, "<html>Access denied</html>");
+            return plain(stream, 403, "<html>Access denied</html>").map(|()| 0);
         }
         Some(Fault::WrongByte) => bytes[0] ^= 1,
         Some(Fault::Shorter) => bytes.truncate(bytes.len() / 2),
@@ -222,22 +250,25 @@ fn file(
         _ => {}
     }
     let ranged = fault != Some(Fault::IgnoreRange) && !head_only;
-    let from = request
-        .range
-        .as_deref()
-        .filter(|_| ranged)
-        .and_then(|range| {
-            range
-                .strip_prefix("bytes=")?
-                .split('-')
-                .next()?
-                .parse::<usize>()
-                .ok()
-        });
-    let (status, body) = match from {
-        Some(from) if from >= bytes.len() => return plain(stream, 416, ""),
-        Some(from) => ("206 Partial Content", &bytes[from..]),
-        None => ("200 OK", &bytes[..]),
+    let total = bytes.len();
+    let range = request.range.as_deref().filter(|_| ranged);
+    let range = range.and_then(|range| {
+        let (from, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+        let end = last
+            .parse::<usize>()
+            .map_or(total, |last| (last + 1).min(total));
+        Some((from.parse::<usize>().ok()?, end))
+    });
+    let (status, body) = match range {
+        Some((from, end)) if from >= end => return plain(stream, 416, "").map(|()| 0),
+        Some((from, end)) => (
+            format!(
+                "206 Partial Content\r\nContent-Range: bytes {from}-{}/{total}",
+                end - 1
+            ),
+            &bytes[from..end],
+        ),
+        None => ("200 OK".to_owned(), &bytes[..]),
     };
     let head = format!(
         "HTTP/1.1 {status}\r\nETag: \"{etag}\"\r\nX-Repo-Commit: {COMMIT}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
@@ -245,24 +276,24 @@ fn file(
     );
     write_all(stream, head.as_bytes())?;
     if head_only {
-        return Ok(());
+        return Ok(0);
     }
     match fault {
         Some(Fault::Truncate(n) | Fault::TruncateOnce(n)) => {
-            write_all(stream, &body[..n.min(body.len())])
+            write_all(stream, &body[..n.min(body.len())])?;
+            Ok(n.min(body.len()) as u64)
         }
         Some(Fault::Stall) => {
             write_all(stream, &body[..body.len() / 2])?;
             std::thread::sleep(STALL);
-            Ok(())
+            Ok(0)
         }
-        _ => write_all(stream, body),
+        _ => write_all(stream, body).map(|()| body.len() as u64),
     }
 }
 
-fn listing(state: &State) -> String {
-    let siblings: Vec<serde_json::Value> = state
-        .files
+fn listing(repo: &str, files: &Files) -> String {
+    let siblings: Vec<serde_json::Value> = files
         .iter()
         .map(|(name, (bytes, large))| {
             let lfs = serde_json::json!({"sha256": sha256(bytes), "size": bytes.len(), "pointerSize": 134});
@@ -274,8 +305,7 @@ fn listing(state: &State) -> String {
             })
         })
         .collect();
-    serde_json::json!({"id": "owner/name", "sha": COMMIT, "gated": false, "siblings": siblings})
-        .to_string()
+    serde_json::json!({"id": repo, "sha": COMMIT, "gated": false, "siblings": siblings}).to_string()
 }
 
 fn read_request(stream: &TcpStream, storage: bool) -> std::io::Result<Request> {

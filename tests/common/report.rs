@@ -21,6 +21,7 @@ pub fn sample(conclusion: LineageConclusion) -> Report {
         coverage: Coverage {
             depth: "full".to_owned(),
             weight_bytes: 541_000_000,
+            sampled: Vec::new(),
             suites: vec![
                 suite("next-token", 200, 200),
                 suite("short-answer", 200, 198),
@@ -118,6 +119,7 @@ fn model(label: &str, source: &str, layers: usize) -> ModelCard {
                 name: name.to_owned(),
                 size: 2_886_912,
                 sha256: "0b6c2d1e".repeat(8),
+                digest: "read",
             })
             .to_vec(),
         caveats: if hub {

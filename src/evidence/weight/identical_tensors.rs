@@ -47,6 +47,10 @@ impl Evidence for IdenticalTensors {
         &CARD
     }
 
+    fn reads_samples(&self) -> bool {
+        true
+    }
+
     fn assess(&self, pair: &Pair<'_>) -> Result<Outcome, Error> {
         let elsewhere = hashes(pair.population);
         let Some(found) = compare(pair.reference, pair.suspect, &elsewhere)? else {
@@ -163,6 +167,12 @@ impl<'a> Stored<'a> {
             .map_or(0, |info| info.elements as u64)
     }
 
+    /// Whether the tensor that the role is made of is read as a whole.
+    fn reads(&self, role: &Role) -> bool {
+        let binding = self.weights.binding(role);
+        binding.is_some_and(|binding| self.weights.reads(&binding.tensor))
+    }
+
     /// Whether a stored tensor is something other than trained numbers, as far as one model tells.
     fn apart(&self, name: &str) -> Option<Apart> {
         let info = self.weights.store().info(name)?;
@@ -203,7 +213,16 @@ impl<'a> Stored<'a> {
 
     /// Tensors that count, with how many of each one's numbers are identical.
     fn side(&self, covered: &BTreeMap<String, u64>, constant: &BTreeSet<String>) -> Side {
-        let mut side = Side::default();
+        // What is not in a sample cannot be said to be identical.
+        let unread = self
+            .weights
+            .store()
+            .names()
+            .filter(|name| !self.weights.reads(name));
+        let mut side = Side {
+            unmatched: unread.count() as u64,
+            ..Side::default()
+        };
         for name in self.profile.tensors.keys() {
             let (elements, apart) = (self.elements(name), self.apart(name));
             let identical = covered.get(name).copied().unwrap_or(0).min(elements);
@@ -327,6 +346,7 @@ fn same_role(a: &Stored<'_>, b: &Stored<'_>) -> Result<(u64, Vec<Role>), Error> 
         .weights
         .roles()
         .filter(|role| b.weights.has(role) && a.weights.shape(role) == b.weights.shape(role))
+        .filter(|role| a.reads(role) && b.reads(role))
         .copied()
         .collect();
     let equal: Vec<Option<Role>> = shared

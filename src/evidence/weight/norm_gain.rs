@@ -35,6 +35,10 @@ impl Evidence for NormGain {
         &CARD
     }
 
+    fn reads_samples(&self) -> bool {
+        true
+    }
+
     fn assess(&self, pair: &Pair<'_>) -> Result<Outcome, Error> {
         let (a, b) = (&pair.reference.model.weights, &pair.suspect.model.weights);
         let kinds = compare(a, b)?;

@@ -67,6 +67,10 @@ impl Evidence for ResidualIndex {
         &CARD
     }
 
+    fn reads_samples(&self) -> bool {
+        true
+    }
+
     fn assess(&self, pair: &Pair<'_>) -> Result<Outcome, Error> {
         let read = match compare(pair.reference.model, pair.suspect.model, pair.seed)? {
             Ok(read) => read,

@@ -64,6 +64,10 @@ impl Evidence for RowMatching {
         &CARD
     }
 
+    fn reads_samples(&self) -> bool {
+        true
+    }
+
     fn assess(&self, pair: &Pair<'_>) -> Result<Outcome, Error> {
         let (reference, suspect) = (&pair.reference.model.weights, &pair.suspect.model.weights);
         let plan = match plan(reference, suspect) {

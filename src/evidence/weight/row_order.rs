@@ -42,6 +42,10 @@ impl Evidence for RowOrder {
         &CARD
     }
 
+    fn reads_samples(&self) -> bool {
+        true
+    }
+
     fn assess(&self, pair: &Pair<'_>) -> Result<Outcome, Error> {
         let (a, b) = (&pair.reference.model.weights, &pair.suspect.model.weights);
         let plan = match plan(a, b) {

@@ -39,6 +39,10 @@ impl Evidence for TensorCosine {
         &CARD
     }
 
+    fn reads_samples(&self) -> bool {
+        true
+    }
+
     fn assess(&self, pair: &Pair<'_>) -> Result<Outcome, Error> {
         let (a, b) = (&pair.reference.model.weights, &pair.suspect.model.weights);
         let tensors = compare(a, b)?;

@@ -32,6 +32,16 @@ pub enum Error {
         /// What to do.
         way_out: &'static str,
     },
+    /// Bytes that were not planned to be read.
+    #[error("{file}: bytes {start}..{end} are not in the sample; --depth standard reads all")]
+    NotInSample {
+        /// The file.
+        file: String,
+        /// First asked for.
+        start: u64,
+        /// One past the last asked for.
+        end: u64,
+    },
     /// Two files of one model hold a tensor of the same name.
     #[error(
         "{file}: tensor `{tensor}` is also in {other}; keep only the files of one checkpoint in the folder"

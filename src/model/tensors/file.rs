@@ -6,8 +6,10 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::Error;
+use crate::source::Parts;
 use crate::text::ModelText;
 
 /// An open file of known length.
@@ -15,9 +17,17 @@ use crate::text::ModelText;
 pub(super) struct WeightFile {
     /// As shown in errors.
     pub shown: String,
-    file: File,
+    bytes: Bytes,
     /// Bytes when it was opened.
     pub len: u64,
+}
+
+/// Where a file's bytes are.
+#[derive(Debug)]
+enum Bytes {
+    Whole(File),
+    /// Some of them at hand, of the file at this place.
+    Parts(Arc<Parts>, usize),
 }
 
 impl WeightFile {
@@ -25,7 +35,11 @@ impl WeightFile {
         let shown = ModelText::new(path.display().to_string()).to_string();
         let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
         match opened {
-            Ok((len, file)) => Ok(Self { shown, file, len }),
+            Ok((len, file)) => Ok(Self {
+                shown,
+                bytes: Bytes::Whole(file),
+                len,
+            }),
             Err(source) => Err(Error::Io {
                 file: shown,
                 source,
@@ -33,12 +47,36 @@ impl WeightFile {
         }
     }
 
+    /// The file at `place` of a model that is read in parts.
+    pub fn of_parts(parts: &Arc<Parts>, place: usize, path: &Path, len: u64) -> Self {
+        Self {
+            shown: ModelText::new(path.display().to_string()).to_string(),
+            bytes: Bytes::Parts(Arc::clone(parts), place),
+            len,
+        }
+    }
+
     /// Fills `buffer` from `offset`.
+    ///
+    /// # Errors
+    /// What the system answers; [`Error::NotInSample`] for bytes of a file that is read in parts.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), Error> {
-        read_exact_at(&self.file, buffer, offset).map_err(|source| Error::Io {
+        let io = |source| Error::Io {
             file: self.shown.clone(),
             source,
-        })
+        };
+        match &self.bytes {
+            Bytes::Whole(file) => read_exact_at(file, buffer, offset).map_err(io),
+            Bytes::Parts(parts, place) => match parts.read_at(*place, buffer, offset) {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Error::NotInSample {
+                    file: self.shown.clone(),
+                    start: offset,
+                    end: offset + buffer.len() as u64,
+                }),
+                Err(error) => Err(io(io::Error::other(error.to_string()))),
+            },
+        }
     }
 }
 

@@ -70,8 +70,19 @@ impl TensorStore {
     /// A file that cannot be read or whose header is not true to it; an undecodable GGUF type; a
     /// tensor that two files hold, or that a shard index names and none holds.
     pub fn open(artefacts: &Artefacts) -> Result<Self, Error> {
-        let paths = artefacts.weights.iter().map(|file| file.path.as_path());
-        let store = Self::open_files(paths, artefacts.format)?;
+        let store = match &artefacts.parts {
+            None => {
+                let paths = artefacts.weights.iter().map(|file| file.path.as_path());
+                Self::open_files(paths, artefacts.format)?
+            }
+            Some(parts) => {
+                let files = artefacts.weights.iter().zip(parts.sizes()).enumerate();
+                let files = files.map(|(place, (file, size))| {
+                    Ok(WeightFile::of_parts(parts, place, &file.path, size))
+                });
+                Self::of_files(files, artefacts.format)?
+            }
+        };
         let mut others = artefacts.others.iter();
         if let Some(index) = others.find(|file| file.name.ends_with(".safetensors.index.json")) {
             shards::check_index(index, &store)?;
@@ -87,14 +98,21 @@ impl TensorStore {
         paths: impl IntoIterator<Item = &'a Path>,
         format: Format,
     ) -> Result<Self, Error> {
+        Self::of_files(paths.into_iter().map(WeightFile::open), format)
+    }
+
+    fn of_files(
+        files: impl Iterator<Item = Result<WeightFile, Error>>,
+        format: Format,
+    ) -> Result<Self, Error> {
         let mut store = Self {
             format,
             files: Vec::new(),
             tensors: BTreeMap::new(),
             metadata: Metadata::default(),
         };
-        for path in paths {
-            let file = WeightFile::open(path)?;
+        for file in files {
+            let file = file?;
             let found = match format {
                 Format::Safetensors => safetensors::read_header(&file)?,
                 Format::Gguf => {
@@ -161,6 +179,13 @@ impl TensorStore {
     /// The description of one tensor.
     pub fn info(&self, name: &str) -> Option<&TensorInfo> {
         self.tensors.get(name)
+    }
+
+    /// The place of the file that holds bytes `range` of `name`, and where in it they lie.
+    pub fn place(&self, name: &str, range: &Range<usize>) -> Option<(usize, Range<u64>)> {
+        let info = self.info(name).filter(|info| range.end <= info.size)?;
+        let at = |offset: usize| info.offset + offset as u64;
+        Some((info.file, at(range.start)..at(range.end)))
     }
 
     /// The stored bytes of one tensor. For large tensors prefer [`TensorStore::read_bytes`].

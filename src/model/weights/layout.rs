@@ -82,6 +82,26 @@ impl Layout {
         self.read(store, self.steps.len(), rows)
     }
 
+    /// Where rows of the role lie within their tensor, in numbers; `None` where a step spreads them.
+    pub fn row_elements(&self, rows: &Range<usize>) -> Option<Range<usize>> {
+        let mut rows = rows.clone();
+        for (step, _) in self.steps.iter().rev() {
+            match step {
+                Step::Rows(part) => rows = part.start + rows.start..part.start + rows.end,
+                Step::Slice(_) | Step::PlusOne | Step::NormalisedRows => {}
+                Step::Transposed | Step::UnpermutedHeads(_) => return None,
+            }
+        }
+        let width = self.stored.1;
+        Some(self.start + rows.start * width..self.start + rows.end * width)
+    }
+
+    /// Where all that the role is made of lies within its tensor, in numbers.
+    pub fn all_elements(&self) -> Range<usize> {
+        let whole = self.start..self.start + self.stored.0 * self.stored.1;
+        self.row_elements(&(0..self.shape.0)).unwrap_or(whole)
+    }
+
     /// The stored row of each of the role's rows; `None` where a step does more than move rows. Heads
     /// that llama.cpp permuted are left so if `permuted`.
     pub fn stored_rows(&self, permuted: bool) -> Option<Vec<usize>> {

@@ -6,7 +6,7 @@ mod view;
 pub use view::{Binding, Step, View};
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use candle_core::quantized::{QStorage, QTensor};
 use layout::Layout;
 
 use super::role::{Part, Role};
+use super::sample::Sample;
 use super::tensors::{Dtype, Error, TensorStore, with_alignment};
 use crate::text::ModelText;
 
@@ -24,6 +25,8 @@ use crate::text::ModelText;
 pub struct Weights {
     store: Arc<TensorStore>,
     roles: BTreeMap<Role, Layout>,
+    /// Tensors that are read as a whole, where not all are read.
+    sample: Option<BTreeSet<String>>,
 }
 
 /// A role that could not be bound.
@@ -61,12 +64,71 @@ impl Weights {
                 }),
             }
         }
-        (Self { store, roles }, unbound)
+        let weights = Self {
+            store,
+            roles,
+            sample: None,
+        };
+        (weights, unbound)
     }
 
     /// The same stored tensors with other roles; shares the open files.
     pub fn rebound(&self, bindings: &BTreeMap<Role, Binding>) -> (Self, Vec<Unbound>) {
         Self::new(Arc::clone(&self.store), bindings)
+    }
+
+    /// Only what `sample` has; a role of which some rows are read has these rows only.
+    #[must_use]
+    pub(super) fn sampled(&self, sample: &Sample) -> Self {
+        let layout = |(role, rows): (&Role, &Option<Range<usize>>)| {
+            let layout = self.roles.get(role)?;
+            let layout = match rows {
+                None => layout.clone(),
+                Some(rows) => {
+                    let Binding { tensor, view } = layout.binding.clone();
+                    let binding = Binding::new(tensor, view.rows(rows.clone()));
+                    Layout::resolve(&binding, &self.store).ok()?
+                }
+            };
+            Some((*role, layout))
+        };
+        Self {
+            store: Arc::clone(&self.store),
+            roles: sample.roles.iter().filter_map(layout).collect(),
+            sample: Some(sample.tensors.clone()),
+        }
+    }
+
+    /// Whether only a sample of the weights is read: other roles are as if they were not there.
+    pub fn is_sample(&self) -> bool {
+        self.sample.is_some()
+    }
+
+    /// Whether the tensor is read as a whole.
+    pub fn reads(&self, tensor: &str) -> bool {
+        match &self.sample {
+            None => true,
+            Some(tensors) => tensors.contains(tensor),
+        }
+    }
+
+    /// The tensor, and where in it the bytes of a role lie, or of some of its rows; `None` for a role that
+    /// is not there or whose rows do not lie together.
+    pub fn bytes_of(
+        &self,
+        role: &Role,
+        rows: Option<&Range<usize>>,
+    ) -> Option<(&str, Range<usize>)> {
+        let layout = self.roles.get(role)?;
+        let name = layout.binding.tensor.as_str();
+        let elements = match rows {
+            None => layout.all_elements(),
+            Some(rows) => layout.row_elements(rows)?,
+        };
+        let dtype = self.store.info(name)?.dtype;
+        let (block, bytes) = (dtype.block_elements, dtype.block_bytes);
+        let range = elements.start / block * bytes..elements.end.div_ceil(block) * bytes;
+        Some((name, range))
     }
 
     /// The stored tensors by their own names.

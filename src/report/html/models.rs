@@ -96,7 +96,11 @@ fn files(model: &ModelCard, limits: Limits) -> Files {
             [
                 shown(&file.name),
                 number::count(file.size),
-                shown(&file.sha256),
+                match file.digest {
+                    "read" => shown(&file.sha256),
+                    "listed" => format!("{} (as the hub lists it)", shown(&file.sha256)),
+                    _ => "not known: read in parts".to_owned(),
+                },
             ]
         })
         .collect();

@@ -33,7 +33,7 @@ pub(super) struct Hub<'a> {
     pub(super) options: &'a HubOptions,
     repo: &'a str,
     endpoint: Url,
-    http: reqwest::Client,
+    pub(super) http: reqwest::Client,
     model: HFRepository<RepoTypeModel>,
 }
 
@@ -101,6 +101,18 @@ impl<'a> Hub<'a> {
         let body = self.get(url, revision).await?;
         parse_listing(&body)
             .map_err(|reason| self.fault(&format!("{} {reason}", shown_host(&self.endpoint))))
+    }
+
+    /// Where a file of a commit is asked for.
+    pub(super) fn file_url(&self, commit: &str, name: &str) -> Result<Url, Error> {
+        let mut url = self.endpoint.clone();
+        url.path_segments_mut()
+            .map_err(|()| self.fault("HF_ENDPOINT cannot carry a path; correct it"))?
+            .pop_if_empty()
+            .extend(self.repo.split('/'))
+            .extend(["resolve", commit])
+            .extend(name.split('/'));
+        Ok(url)
     }
 
     /// The bytes of a file from `from` on.
@@ -220,7 +232,7 @@ impl<'a> Hub<'a> {
     }
 
     /// What a status means for whoever asked, and what to do about it.
-    fn status(&self, status: StatusCode, what: &str) -> Error {
+    pub(super) fn status(&self, status: StatusCode, what: &str) -> Error {
         let host = shown_host(&self.endpoint);
         let has_token = self.options.token.is_some();
         let advice = match status.as_u16() {
@@ -239,7 +251,7 @@ impl<'a> Hub<'a> {
         ))
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> Error {
+    pub(super) fn unreachable(&self, error: &reqwest::Error) -> Error {
         self.fault(&format!(
             "{}: {}; check the connection, or set HF_HUB_OFFLINE=1 to use what is cached",
             shown_host(&self.endpoint),
@@ -247,7 +259,7 @@ impl<'a> Hub<'a> {
         ))
     }
 
-    fn cause(&self, error: &reqwest::Error) -> String {
+    pub(super) fn cause(&self, error: &reqwest::Error) -> String {
         if error.is_timeout() {
             return self.silence();
         }
@@ -295,7 +307,7 @@ fn follow(attempt: redirect::Attempt<'_>) -> redirect::Action {
     }
 }
 
-fn is_passing(status: StatusCode) -> bool {
+pub(super) fn is_passing(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502..=504)
 }
 

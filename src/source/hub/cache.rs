@@ -45,6 +45,11 @@ impl Cache {
         self.repo.join("blobs").join(id.as_str())
     }
 
+    /// Parts of a file that is not there as a whole.
+    pub(super) fn parts(&self, id: &ObjectId) -> PathBuf {
+        self.repo.join("kinprobe-parts").join(id.as_str())
+    }
+
     /// Where a download grows until it is complete.
     pub(super) fn partial(&self, id: &ObjectId) -> PathBuf {
         self.repo

@@ -8,6 +8,8 @@ mod cache;
 mod fetch;
 mod listing;
 mod object;
+mod ranges;
+mod sample;
 
 use std::collections::BTreeSet;
 
@@ -68,11 +70,16 @@ pub(super) fn open(
     if options.offline {
         return model.offline();
     }
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|e| refuse(&format!("no network runtime ({e}); run again")))?
-        .block_on(model.online())
+        .map_err(|e| refuse(&format!("no network runtime ({e}); run again")))?;
+    if let Some(most) = options.sample
+        && let Some(sampled) = runtime.block_on(model.sampled(most))?
+    {
+        return model.in_parts(sampled);
+    }
+    runtime.block_on(model.online())
 }
 
 struct HubModel<'a> {
@@ -92,7 +99,13 @@ impl HubModel<'_> {
             self.cache.commit_of(self.revision)
         };
         match commit {
-            Some(commit) if self.cache.snapshot(&commit).is_dir() => self.verified(&commit),
+            Some(commit) if self.cache.snapshot(&commit).is_dir() => match self.options.sample {
+                None => self.verified(&commit),
+                Some(_) => Ok(Artefacts {
+                    revision: Some(commit.clone()),
+                    ..self.local(&commit, self.options.sample)?
+                }),
+            },
             _ => Err(self.fault(format!(
                 "revision {} is not in the cache, and offline no request is sent; run once with the network on",
                 self.revision
@@ -128,8 +141,7 @@ impl HubModel<'_> {
 
     /// Pins a snapshot's files and holds them against their blobs' names.
     fn verified(&self, commit: &str) -> Result<Artefacts, Error> {
-        let folder = self.cache.snapshot(commit);
-        let artefacts = local::open(&folder, self.reference.clone(), self.options.progress())?;
+        let artefacts = self.local(commit, None)?;
         for file in artefacts.files() {
             if self.cache.keeps_promise(commit, &file.name, &file.sha256) == Some(false) {
                 self.cache.discard(commit, &file.name);
@@ -143,6 +155,17 @@ impl HubModel<'_> {
             revision: Some(commit.to_owned()),
             ..artefacts
         })
+    }
+
+    /// A snapshot as the folder that it is.
+    fn local(&self, commit: &str, sample: Option<u64>) -> Result<Artefacts, Error> {
+        let folder = self.cache.snapshot(commit);
+        local::open(
+            &folder,
+            self.reference.clone(),
+            sample,
+            self.options.progress(),
+        )
     }
 
     /// Whether the snapshot is known to hold all that the commit has for us.
