@@ -253,6 +253,16 @@ impl TensorStore {
         Ok(values)
     }
 
+    /// Appends the numbers in `bytes`, whole blocks of `name` as they are stored, to `out` as f32.
+    ///
+    /// # Errors
+    /// An unknown name or an undecodable type.
+    pub fn decode(&self, name: &str, bytes: &[u8], out: &mut Vec<f32>) -> Result<(), Error> {
+        let info = self.known(name)?;
+        let decoded = info.dtype.decode(bytes, out);
+        decoded.map_err(|_| self.undecodable(name, info))
+    }
+
     fn known(&self, name: &str) -> Result<&TensorInfo, Error> {
         self.info(name).ok_or_else(|| Error::NoSuchTensor {
             tensor: ModelText::new(name).clipped(120),

@@ -102,6 +102,19 @@ impl Layout {
         self.row_elements(&(0..self.shape.0)).unwrap_or(whole)
     }
 
+    /// Where the role's numbers lie within their tensor, in numbers, if they are a stretch of it: in any
+    /// order, none left out and none changed.
+    pub fn stretch(&self) -> Option<Range<usize>> {
+        let changes = |step: &Step| matches!(step, Step::PlusOne | Step::NormalisedRows);
+        let selects = |step: &Step| matches!(step, Step::Rows(_));
+        if self.steps.iter().any(|(step, _)| changes(step)) {
+            return None;
+        }
+        let rows = self.row_elements(&(0..self.shape.0));
+        let all = !self.steps.iter().any(|(step, _)| selects(step));
+        rows.or_else(|| all.then(|| self.all_elements()))
+    }
+
     /// The stored row of each of the role's rows; `None` where a step does more than move rows. Heads
     /// that llama.cpp permuted are left so if `permuted`.
     pub fn stored_rows(&self, permuted: bool) -> Option<Vec<usize>> {

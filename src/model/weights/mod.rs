@@ -131,6 +131,12 @@ impl Weights {
         Some((name, range))
     }
 
+    /// Where the numbers of a role lie within its tensor, in numbers, if they are a stretch of it: in any
+    /// order, none left out and none changed.
+    pub fn stretch(&self, role: &Role) -> Option<Range<usize>> {
+        self.roles.get(role)?.stretch()
+    }
+
     /// The stored tensors by their own names.
     pub fn store(&self) -> &TensorStore {
         &self.store

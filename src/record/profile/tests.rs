@@ -1,0 +1,57 @@
+use super::*;
+use crate::model::sample;
+use crate::model::toy::{Dims, Toy};
+use crate::model::{Part, Role};
+use crate::source::{OpenOptions, Silent, open};
+
+fn close(a: &Moments, b: &Moments) {
+    assert_eq!((a.count, a.min, a.max), (b.count, b.min, b.max));
+    let scale = a.std.max(a.mean.abs());
+    assert!((a.mean - b.mean).abs() <= 1e-12 * scale, "{a:?} {b:?}");
+    assert!((a.std - b.std).abs() <= 1e-12 * scale, "{a:?} {b:?}");
+}
+
+/// Stretches of stored tensors against the roles' own views: plain, fused and transposed ones.
+#[test]
+fn one_pass_gives_what_the_views_give() {
+    for name in ["base-a", "base-gpt2", "base-gemma", "base-qwen-experts"] {
+        let Ok(artefacts) = open(
+            &format!("zoo:{name}").parse().unwrap(),
+            &OpenOptions::default(),
+        ) else {
+            panic!("zoo:{name} is not there");
+        };
+        let model = Model::open(artefacts, name).unwrap();
+        let profile = profile(&model, &Silent).unwrap();
+        assert_eq!(profile.roles.len(), model.weights.roles().count());
+        for (role, moments) in &profile.roles {
+            close(moments, &pass::of_role(&model.weights, role).unwrap());
+        }
+        for (name, facts) in &profile.tensors {
+            let bytes = model.weights.store().bytes(name).unwrap();
+            let digest = <sha2::Sha256 as sha2::Digest>::digest(bytes);
+            let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(facts.sha256, digest);
+        }
+    }
+}
+
+#[test]
+fn of_a_sample_only_what_is_in_it_is_read() {
+    let dims = Dims {
+        layers: 5,
+        width: 16,
+        units: 64,
+        vocab: 40,
+    };
+    let (model, _folder) = Toy::new(1, dims).open();
+    let [sample, _] = sample::plan([&model, &model], 12_288, 7);
+    let model = model.sampled(&sample, &Silent).unwrap();
+    let profile = of_test_model(&model);
+    let up = Role::layer(0, Part::Up);
+    assert!(sample.roles[&up].is_some());
+    assert!(!profile.tensors.contains_key(&up.to_string()));
+    let gain = Role::layer(0, Part::MlpNorm);
+    assert!(profile.tensors.contains_key(&gain.to_string()));
+    assert!(profile.roles.keys().eq(sample.roles.keys()));
+}
