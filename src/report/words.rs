@@ -24,7 +24,7 @@ pub(super) const NOT_RELATED: &str = "not related";
 
 /// What [`NOT_RELATED`] means, for the foot of a list.
 pub(super) const NOT_RELATED_MEANS: &str = "by any test that applies; the finding is `undetermined`, \
-    because permuted hidden units and rotations are not excluded";
+    because these tests do not exclude every relation";
 
 /// The lineage finding in a list of pairs, where there is no room for its reasons: a pair on which an
 /// exact test applied and stayed silent is told from one that no test could read.
