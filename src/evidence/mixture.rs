@@ -29,8 +29,8 @@ pub struct Share {
     pub layer: Option<u32>,
     /// Sums over all of its numbers.
     pub products: Products,
-    /// Angle from the first of two parents towards the second, as a share of the angle between them:
-    /// the mean over matrices of the part's projection onto the plane of both. Only of two.
+    /// Share of the arc from the first of two parents to the second: the mean over matrices, by their
+    /// size. Only of two.
     pub angle: Option<f64>,
 }
 
@@ -136,19 +136,21 @@ impl Share {
     }
 }
 
-/// Where the projection of `y` onto the plane of two regressors points: 0 at the first, 1 at the second.
+/// The share `t` of an arc that `y = a x + b z` stands at: 0 at the first of two regressors, 1 at the second.
+///
+/// A spherical merge adds `sin((1 - t) w) / sin w` of the one to `sin(t w) / sin w` of the other, with `w` the
+/// angle between them (Shoemake 1985; lengths are left as they are), so that
+/// `tan(t w) = b sin w / (a + b cos w)`.
 fn angle(products: &Products) -> Option<f64> {
     let [xx, xz, _, zz] = products.xx[..] else {
         return None;
     };
     let fit = products.fit()?;
-    let between = (xz / (xx * zz).sqrt()).clamp(-1.0, 1.0).acos();
     let (a, b) = (fit.coefficients[0], fit.coefficients[1]);
-    let length = (a * a * xx + 2.0 * a * b * xz + b * b * zz).sqrt();
-    let cosine = (a * xx + b * xz) / (xx.sqrt() * length);
-    let turned = cosine.clamp(-1.0, 1.0).acos();
-    let signed = if b < 0.0 { -turned } else { turned };
-    (between > 0.0 && signed.is_finite()).then(|| signed / between)
+    let cosine = (xz / (xx * zz).sqrt()).clamp(-1.0, 1.0);
+    let between = cosine.acos();
+    let turned = (b * between.sin()).atan2(a + b * cosine);
+    (between > 0.0 && turned.is_finite()).then(|| turned / between)
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ pub mod population;
 mod power;
 mod ratio;
 mod relation;
+#[cfg(test)]
+mod toy;
 
 pub use calibration::{Calibration, Error};
 pub use judge::{judge, supports};

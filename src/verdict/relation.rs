@@ -166,16 +166,7 @@ fn numbers(look: &Look<'_>, scale: &RelationScale) -> Option<Relation> {
             because,
         })
     };
-    let (zeroed, unzeroed) = (of("zeroed_share")?, of("unzeroed_share")?);
-    if zeroed.max(unzeroed) >= scale.zeroed_share {
-        let direction = if zeroed > unzeroed { FORWARD } else { BACKWARD };
-        let share = zeroed.max(unzeroed);
-        return found(
-            "pruned",
-            direction,
-            format!("{share:.2} of the numbers are zero on one side alone."),
-        );
-    }
+    // A coarse grid has zeros of its own, so that it is asked first.
     let grids = [of("grid_error_reference")?, of("grid_error_suspect")?];
     if (grids[0] < scale.grid_error) != (grids[1] < scale.grid_error) {
         let suspect = grids[1] < scale.grid_error;
@@ -188,6 +179,16 @@ fn numbers(look: &Look<'_>, scale: &RelationScale) -> Option<Relation> {
             "quantised",
             if suspect { FORWARD } else { BACKWARD },
             format!("One side's numbers stand on a grid of {bits} bits, the other's do not."),
+        );
+    }
+    let (zeroed, unzeroed) = (of("zeroed_share")?, of("unzeroed_share")?);
+    if zeroed.max(unzeroed) >= scale.zeroed_share {
+        let direction = if zeroed > unzeroed { FORWARD } else { BACKWARD };
+        let share = zeroed.max(unzeroed);
+        return found(
+            "pruned",
+            direction,
+            format!("{share:.2} of the numbers are zero on one side alone."),
         );
     }
     let (spread, kurtosis) = (of("sigma_spread")?, of("kurtosis")?);

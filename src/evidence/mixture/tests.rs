@@ -99,3 +99,14 @@ fn models_of_other_shapes_have_nothing_to_add_up() {
     assert_eq!(found, None);
     assert_eq!(mixture(&[], &other.model).unwrap(), None);
 }
+
+#[test]
+fn parents_of_unequal_length_do_not_bend_the_arc() {
+    let (one, other) = (Toy::new(1, Dims::default()), Toy::new(2, Dims::default()));
+    let long = sum(&[(&other, 3.0)]);
+    let turn = 0.3 * std::f32::consts::FRAC_PI_2;
+    let merged = sum(&[(&one, turn.cos()), (&long, turn.sin())]);
+    let parents = open(&[&one, &long]);
+    let angle = whole(&parents, &Open::new(&merged)).angle.unwrap();
+    assert!((angle - 0.3).abs() < 0.02, "{angle}");
+}

@@ -7,34 +7,13 @@ use crate::verdict;
 use crate::verdict::Population;
 use crate::verdict::population;
 use crate::verdict::population::Measure;
-
-fn finding(statistic: f64, log10_p: Option<f64>, details: &[(&'static str, f64)]) -> Outcome {
-    Outcome::Measured(Box::new(Finding {
-        statistic,
-        n: 10,
-        null: String::new(),
-        log10_p,
-        interval: None,
-        details: BTreeMap::from_iter(details.iter().copied()),
-        explanation: "Some explanation. More of it.".to_owned(),
-        caveats: Vec::new(),
-        controls: Vec::new(),
-        figures: Vec::new(),
-        table: None,
-    }))
-}
+use crate::verdict::toy::{assessment, finding};
 
 fn judged(outcomes: &[(&str, Outcome)]) -> verdict::Findings {
     let calibration = Calibration::load(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
     let assessments: Vec<Assessment> = outcomes
         .iter()
-        .map(|(id, outcome)| Assessment {
-            card: evidence::methods()
-                .map(evidence::Evidence::card)
-                .find(|card| card.id == *id)
-                .unwrap(),
-            outcome: Ok(outcome.clone()),
-        })
+        .map(|(id, outcome)| assessment(id, outcome))
         .collect();
     verdict::judge(&assessments, &calibration)
 }
@@ -199,13 +178,7 @@ fn judged_with(tables: &[Population], outcomes: &[(&str, Outcome)]) -> Lineage {
     let calibration = Calibration::load(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
     let assessments: Vec<Assessment> = outcomes
         .iter()
-        .map(|(id, outcome)| Assessment {
-            card: evidence::methods()
-                .map(evidence::Evidence::card)
-                .find(|card| card.id == *id)
-                .unwrap(),
-            outcome: Ok(outcome.clone()),
-        })
+        .map(|(id, outcome)| assessment(id, outcome))
         .collect();
     verdict::judge(&assessments, &calibration.with(tables.to_vec())).lineage
 }
@@ -370,4 +343,26 @@ fn a_shared_start_is_named_and_kin_are_not_called_so() {
         power::start_below(&without.populations[1], &without),
         Some(0.0)
     );
+}
+
+#[test]
+fn a_coarse_grid_has_zeros_of_its_own_and_is_no_pruning() {
+    let relation = |grid_error: f64| {
+        let difference = [
+            ("sigma", 0.1),
+            ("zeroed_share", 0.13),
+            ("unzeroed_share", 0.0),
+            ("grid_error_reference", 0.24),
+            ("grid_error_suspect", grid_error),
+            ("grid_bits_reference", 2.0),
+            ("grid_bits_suspect", 4.0),
+        ];
+        let judged = judged(&[
+            (POWERED, finding(0.9, Some(-80.0), &[])),
+            ("weight.difference", finding(0.9, None, &difference)),
+        ]);
+        judged.lineage.relation
+    };
+    assert_eq!(relation(0.0).as_deref(), Some("quantised"));
+    assert_eq!(relation(0.24).as_deref(), Some("pruned"));
 }

@@ -1,43 +1,20 @@
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::*;
-use crate::evidence::{self, Finding, Outcome};
 use crate::stat::least_squares::Products;
 use crate::stat::random;
+use crate::verdict::toy::{assessment, finding};
 
 fn calibration() -> Calibration {
     Calibration::load(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
 fn claim(label: &str, log10_p: f64, common: Option<f64>) -> Claim {
-    let finding = |statistic, log10_p, details: &[(&'static str, f64)]| Finding {
-        statistic,
-        n: 10,
-        null: String::new(),
-        log10_p,
-        interval: None,
-        details: BTreeMap::from_iter(details.iter().copied()),
-        explanation: "Words.".to_owned(),
-        caveats: Vec::new(),
-        controls: Vec::new(),
-        figures: Vec::new(),
-        table: None,
-    };
-    let assessment = |id: &str, finding| Assessment {
-        card: evidence::methods()
-            .map(evidence::Evidence::card)
-            .find(|card| card.id == id)
-            .unwrap(),
-        outcome: Ok(Outcome::Measured(Box::new(finding))),
-    };
-    let mut assessments = vec![assessment(
-        "weight.row_matching",
-        finding(0.5, Some(log10_p), &[]),
-    )];
+    let matching = finding(0.5, Some(log10_p), &[]);
+    let mut assessments = vec![assessment("weight.row_matching", &matching)];
     if let Some(common) = common {
         let difference = finding(common, None, &[("sigma", 0.1)]);
-        assessments.push(assessment("weight.difference", difference));
+        assessments.push(assessment("weight.difference", &difference));
     }
     Claim {
         label: label.to_owned(),

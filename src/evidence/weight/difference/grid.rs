@@ -81,7 +81,7 @@ fn largest(values: &[f32]) -> Option<f32> {
     (largest > 0.0 && largest.is_finite()).then_some(largest)
 }
 
-/// Mean distance from the nearest step, in steps.
+/// Mean distance of the numbers that are not zero from the nearest step, in steps.
 fn distance(block: &[f32], largest: f32, bits: u32) -> f64 {
     let levels = f64::from((1u32 << (bits - 1)) - 1);
     let step = f64::from(largest) / levels;
@@ -89,7 +89,9 @@ fn distance(block: &[f32], largest: f32, bits: u32) -> f64 {
         let at = f64::from(*x) / step;
         (at - at.round()).abs()
     };
-    block.iter().map(off).sum::<f64>() / block.len() as f64
+    // A zero stands on every grid: of a pruned block the others are asked.
+    let kept = || block.iter().filter(|x| **x != 0.0);
+    kept().map(off).sum::<f64>() / kept().count().max(1) as f64
 }
 
 fn count(block: &[f32]) -> f64 {
