@@ -1,5 +1,6 @@
 //! Models on disk: a folder, one safetensors file, one GGUF file.
 
+#[cfg(feature = "hub")]
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -142,6 +143,7 @@ fn with_sidecars(
 }
 
 /// The files beside the weights in `folder`, those of these names only.
+#[cfg(feature = "hub")]
 pub(super) fn sidecars(
     folder: &Path,
     names: &BTreeSet<String>,
