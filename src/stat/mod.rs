@@ -6,6 +6,7 @@
 pub mod alignment;
 pub mod assignment;
 pub mod cka;
+pub mod copying;
 pub mod correlation;
 pub mod curve;
 pub mod index;

@@ -1,0 +1,25 @@
+//! Whether one model's answers repeat another's, beside what independent models share.
+//!
+//! Hard items are hard for all and some wrong answers tempt everyone, so that shared errors of
+//! independent models are no rarity. What a pair shares is therefore held against a panel of other
+//! models on the same items: [`law`] learns from it how likely each answer is for a model of a given
+//! ability, the indices of exam forensics ([`gbt`], [`shared_wrong`], [`omega`], [`m4`], [`k_index`])
+//! count how much more than that a pair agrees, [`calibration`] takes off what the panel's own pairs
+//! show beyond the law, and [`rank`] stands beside it without any law.
+
+pub mod answers;
+pub mod calibration;
+pub mod count;
+mod difficulty;
+mod distractor;
+pub mod gbt;
+pub mod k_index;
+pub mod law;
+pub mod m4;
+pub mod omega;
+pub mod rank;
+pub mod shared_wrong;
+pub mod world;
+
+#[cfg(test)]
+mod tests;
