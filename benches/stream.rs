@@ -18,8 +18,6 @@ use kinprobe::source::ModelRef;
 use kinprobe::source::OpenOptions;
 use kinprobe::source::Silent;
 use rayon::prelude::*;
-use sha2::Digest;
-use sha2::Sha256;
 
 /// Bytes read at a time.
 const BLOCK: usize = 1 << 20;
@@ -154,20 +152,20 @@ fn quads(bytes: &[u8]) -> impl Iterator<Item = [u8; 4]> + '_ {
     bytes.as_chunks().0.iter().copied()
 }
 
-/// The sha256 alone, which is part of the profile.
+/// The fingerprint alone, which is part of the profile.
 fn hash(model: &Model) -> Result<()> {
     let store = model.weights.store();
     let tensors: Vec<_> = store.iter().collect();
     tensors.par_iter().try_for_each_init(
         || vec![0; BLOCK],
         |block, (name, info)| {
-            let mut hasher = Sha256::new();
+            let mut hasher = twox_hash::xxhash3_128::Hasher::new();
             for at in (0..info.size).step_by(BLOCK) {
                 let bytes = &mut block[..BLOCK.min(info.size - at)];
                 store.read_bytes(name, at, bytes)?;
-                hasher.update(bytes);
+                hasher.write(bytes);
             }
-            black_box(hasher.finalize());
+            black_box(hasher.finish_128());
             Ok(())
         },
     )

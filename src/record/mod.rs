@@ -149,8 +149,9 @@ pub struct TensorFacts {
     pub dtype: String,
     /// As stored.
     pub shape: Vec<usize>,
-    /// Hash of the stored bytes, lower-case hex.
-    pub sha256: String,
+    /// XXH3 of the stored bytes, 128 bits, lower-case hex: it says where to look for equal bytes, and is
+    /// no proof against somebody who wants two tensors to look alike.
+    pub fingerprint: String,
 }
 
 /// First two moments and range, accumulated in f64.

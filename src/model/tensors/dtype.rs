@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use candle_core::CpuStorage;
 use candle_core::quantized::GgmlDType;
-use half::{bf16, f16};
+use half::f16;
+
+use super::wide;
 
 /// How one tensor's numbers are stored: blocks of `block_elements` numbers in `block_bytes` bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,9 +207,9 @@ impl Dtype {
             };
         }
         match self.codec {
-            Codec::F32 => each!(4, f32::from_le_bytes),
-            Codec::F16 => each!(2, |raw| f16::from_le_bytes(raw).to_f32()),
-            Codec::Bf16 => each!(2, |raw| bf16::from_le_bytes(raw).to_f32()),
+            Codec::F32 => wide::append(wide::Source::F32(bytes), out),
+            Codec::F16 => wide::append(wide::Source::F16(bytes), out),
+            Codec::Bf16 => wide::append(wide::Source::Bf16(bytes), out),
             Codec::F64 => each!(8, |raw| f64::from_le_bytes(raw) as f32),
             Codec::F8E4M3 => each!(1, |[raw]: [u8; 1]| f8_e4m3(raw)),
             Codec::F8E5M2 => each!(1, |[raw]: [u8; 1]| f16::from_bits(u16::from(raw) << 8)

@@ -9,6 +9,7 @@ mod file;
 mod gguf;
 mod safetensors;
 mod shards;
+mod wide;
 
 pub use dtype::Dtype;
 pub(super) use dtype::with_alignment;

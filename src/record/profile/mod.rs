@@ -1,6 +1,5 @@
 //! One streamed pass over a model's weights: a hash of every stored tensor, moments of every role.
 
-mod histogram;
 mod moments;
 mod pass;
 
@@ -24,8 +23,7 @@ use crate::source::Progress;
 ///
 /// Memory is bounded by threads, not by the model: each thread holds one block of one tensor. The
 /// result does not depend on the number of threads, since the blocks of a tensor are always the same
-/// and are put together in order. Moments of bf16 and f16 come from counts of bit patterns, others from
-/// sums in f64; the two agree to about 1e-12 of a value.
+/// and are put together in order; nor on the processor.
 ///
 /// # Errors
 /// A weight file that cannot be read any more.

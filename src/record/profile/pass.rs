@@ -1,12 +1,10 @@
-//! One tensor, read once: every block of bytes is hashed and counted while it is in the processor's
-//! cache.
+//! One tensor, read once: every block of bytes is hashed and its numbers are summed up while they are in
+//! the processor's cache.
 
 use std::ops::Range;
 
-use sha2::Digest;
-use sha2::Sha256;
+use twox_hash::xxhash3_128::Hasher;
 
-use super::histogram::Histogram;
 use super::moments::Accumulator;
 use crate::model::Role;
 use crate::model::TensorInfo;
@@ -16,14 +14,11 @@ use crate::record::Moments;
 use crate::record::TensorFacts;
 use crate::source::ProgressTask;
 
-/// Bytes read at a time: they and what is made of them fit into a second-level cache.
+/// Bytes read at a time: they fit into a second-level cache.
 const BLOCK_BYTES: usize = 1 << 18;
 
-/// Numbers decoded at a time, where they are decoded.
-const BLOCK_ELEMENTS: usize = 1 << 16;
-
-/// Below this many 16-bit numbers it takes less time to decode them than to go over all bit patterns.
-const LEAST_COUNTED: usize = 1 << 16;
+/// Numbers decoded at a time: they fit into a first-level cache.
+const DECODED_ELEMENTS: usize = 1 << 12;
 
 /// Numbers decoded at a time where a view changes them: with the copies that views make, some 16 MiB per
 /// thread.
@@ -34,7 +29,6 @@ const CHUNK_ELEMENTS: usize = 1 << 20;
 pub(super) struct Scratch {
     bytes: Vec<u8>,
     values: Vec<f32>,
-    histogram: Histogram,
 }
 
 /// Facts about a tensor that is read as a whole, and moments of roles.
@@ -44,7 +38,6 @@ type Read = (Option<TensorFacts>, Vec<(Role, Moments)>);
 struct Stretch {
     role: Role,
     elements: Range<usize>,
-    counted: bool,
     sum: Accumulator,
 }
 
@@ -60,7 +53,7 @@ pub(super) fn tensor(
     task: &dyn ProgressTask,
 ) -> Result<Read, Error> {
     let whole = weights.reads(name);
-    let (mut stretches, rest) = stretches(weights, info, roles.iter().filter(|_| whole));
+    let (mut stretches, rest) = stretches(weights, roles.iter().filter(|_| whole));
     let rest = if whole { &rest } else { roles };
     let facts = match whole {
         true => Some(walk(weights, name, info, &mut stretches, scratch, task)?),
@@ -79,16 +72,13 @@ pub(super) fn tensor(
 /// Roles that are stretches of the tensor and do not overlap, in their order, and the other roles.
 fn stretches<'r>(
     weights: &Weights,
-    info: &TensorInfo,
     roles: impl Iterator<Item = &'r Role>,
 ) -> (Vec<Stretch>, Vec<Role>) {
-    let is_short = Histogram::value_of(info.dtype.name).is_some();
     let (mut found, mut rest) = (Vec::new(), Vec::new());
     for role in roles {
         match weights.stretch(role) {
             Some(elements) => found.push(Stretch {
                 role: *role,
-                counted: is_short && elements.len() >= LEAST_COUNTED,
                 elements,
                 sum: Accumulator::default(),
             }),
@@ -120,7 +110,7 @@ pub(super) fn of_role(weights: &Weights, role: &Role) -> Result<Moments, Error> 
     Ok(sum.moments())
 }
 
-/// Reads all of a tensor and feeds the hash and the stretches.
+/// Reads all of a tensor, hashes it and sums up its stretches.
 fn walk(
     weights: &Weights,
     name: &str,
@@ -130,49 +120,38 @@ fn walk(
     task: &dyn ProgressTask,
 ) -> Result<TensorFacts, Error> {
     let dtype = info.dtype;
-    let decoded = stretches.iter().any(|stretch| !stretch.counted);
-    let by_elements = BLOCK_ELEMENTS / dtype.block_elements * dtype.block_bytes;
-    let most = if decoded { by_elements } else { BLOCK_BYTES };
-    let step = (most / dtype.block_bytes).max(1) * dtype.block_bytes;
+    let whole_blocks = |bytes: usize| (bytes / dtype.block_bytes).max(1) * dtype.block_bytes;
+    let step = whole_blocks(BLOCK_BYTES);
+    let decoded = whole_blocks(DECODED_ELEMENTS / dtype.block_elements * dtype.block_bytes);
     scratch.bytes.resize(step, 0);
-    let value = Histogram::value_of(dtype.name);
-    let mut hasher = Sha256::new();
+    let mut hasher = Hasher::new();
     for start in (0..info.size).step_by(step) {
         let bytes = &mut scratch.bytes[..step.min(info.size - start)];
         weights.store().read_bytes(name, start, bytes)?;
-        hasher.update(&*bytes);
-        let first = start / dtype.block_bytes * dtype.block_elements;
-        let block = first..first + bytes.len() / dtype.block_bytes * dtype.block_elements;
-        if decoded {
-            scratch.values.clear();
-            weights.store().decode(name, bytes, &mut scratch.values)?;
-        }
-        for stretch in stretches.iter_mut() {
-            let part = common(&stretch.elements, &block);
-            if part.is_empty() {
+        hasher.write(bytes);
+        for (part, bytes) in bytes.chunks(decoded).enumerate() {
+            let first = (start + part * decoded) / dtype.block_bytes * dtype.block_elements;
+            let block = first..first + bytes.len() / dtype.block_bytes * dtype.block_elements;
+            let mut touched = stretches
+                .iter_mut()
+                .filter(|stretch| !common(&stretch.elements, &block).is_empty())
+                .peekable();
+            if touched.peek().is_none() {
                 continue;
             }
-            let part = part.start - block.start..part.end - block.start;
-            if stretch.counted {
-                // Numbers of 16 bits: two bytes each.
-                scratch
-                    .histogram
-                    .count(&bytes[2 * part.start..2 * part.end]);
-            } else {
+            scratch.values.clear();
+            weights.store().decode(name, bytes, &mut scratch.values)?;
+            for stretch in touched {
+                let part = common(&stretch.elements, &block);
+                let part = part.start - block.start..part.end - block.start;
                 stretch.sum.add(&Accumulator::of(&scratch.values[part]));
-            }
-            // Stretches do not overlap: whoever goes on into the next block is the only one counted.
-            let ends = stretch.elements.end <= block.end || scratch.histogram.is_full();
-            if let Some(value) = value.filter(|_| stretch.counted && ends) {
-                scratch.histogram.empty_into(value, &mut stretch.sum);
             }
         }
         task.advance(bytes.len() as u64);
     }
-    let digest = hasher.finalize();
     Ok(TensorFacts {
         dtype: dtype.name.to_owned(),
         shape: info.shape.clone(),
-        sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        fingerprint: format!("{:032x}", hasher.finish_128()),
     })
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::evidence::Finding;
 use crate::evidence::toy::{Open, pair};
 use crate::model::Part;
 use crate::model::toy::{Dims, Toy};
