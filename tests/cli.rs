@@ -119,6 +119,27 @@ fn probe_writes_what_it_says() {
 }
 
 #[test]
+fn inspect_finds_copies_inside_one_model() {
+    let copies = |model: &str| -> Vec<(String, String)> {
+        let printed = stdout(&run(&["inspect", model, "--copies", "--json"]));
+        let facts: Value = serde_json::from_str(&printed).unwrap();
+        let pairs = facts["copies"]["pairs"].as_array().unwrap();
+        assert!(!pairs.is_empty());
+        let words = |pair: &Value, side: &str| pair[side].as_str().unwrap().to_owned();
+        let found = pairs.iter().filter(|pair| pair["copies"] == true);
+        found
+            .map(|pair| (words(pair, "a"), words(pair, "b")))
+            .collect()
+    };
+    assert!(copies("zoo:base-a").is_empty());
+    let repeated = [("layer 2", "layer 4"), ("layer 3", "layer 5")];
+    let mut found = copies("zoo:base-a-upscaled");
+    found.sort();
+    assert_eq!(found, repeated.map(|(a, b)| (a.to_owned(), b.to_owned())));
+    assert_eq!(copies("zoo:base-b-experts").len(), 6, "one pair per layer");
+}
+
+#[test]
 fn a_dry_run_plans_and_writes_nothing() {
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("report");

@@ -12,6 +12,7 @@ use super::verdicts::Judged;
 use crate::evidence::layers_in_words;
 use crate::verdict::Calibration;
 use crate::verdict::LineageConclusion;
+use crate::verdict::MOVES_HEADS;
 use crate::verdict::parents;
 use crate::zoo::launder;
 
@@ -93,8 +94,14 @@ fn reader(change: &Change, bars: Bars) -> Option<(String, Read)> {
     if change.exact() {
         return names(change);
     }
-    let [step] = change.steps() else {
+    // Rewritings that keep the function may stand around the one change that is read off.
+    let mut lossy = change.steps().iter().filter(|step| !step.exact());
+    let (Some(step), None) = (lossy.next(), lossy.next()) else {
         return None;
+    };
+    let difference = match change.steps() {
+        [_] => "weight.difference",
+        _ => "weight.restored_difference",
     };
     let step = step.clone();
     let strength = step.number().unwrap_or(0.0);
@@ -103,7 +110,7 @@ fn reader(change: &Change, bars: Bars) -> Option<(String, Read)> {
         "noise" => words(
             format!("size within {} %", 100.0 * bars.noise),
             Box::new(move |one, _| {
-                let error = detail(one, "weight.difference", "sigma_share")
+                let error = detail(one, difference, "sigma_share")
                     .map(|share| (share / strength - 1.0).abs());
                 (error.is_some_and(|error| error <= bars.noise), error)
             }),
@@ -111,14 +118,14 @@ fn reader(change: &Change, bars: Bars) -> Option<(String, Read)> {
         "low-rank" => words(
             "rank".to_owned(),
             Box::new(move |one, _| {
-                let rank = detail(one, "weight.difference", "rank");
+                let rank = detail(one, difference, "rank");
                 (rank == Some(strength), None)
             }),
         ),
         "round" => words(
             "quantised, bits".to_owned(),
             Box::new(move |one, judged| {
-                let bits = detail(one, "weight.difference", "grid_bits_suspect");
+                let bits = detail(one, difference, "grid_bits_suspect");
                 let named = judged.relation.as_deref() == Some("quantised");
                 (named && bits == Some(strength), None)
             }),
@@ -127,7 +134,7 @@ fn reader(change: &Change, bars: Bars) -> Option<(String, Read)> {
             "pruned".to_owned(),
             Box::new(|_, judged| (judged.relation.as_deref() == Some("pruned"), None)),
         ),
-        "drop-layers" | "duplicate-layers" => words(
+        "drop-layers" | "duplicate-layers" if change.steps().len() == 1 => words(
             "which block is which".to_owned(),
             Box::new(move |one, _| {
                 let right = layers_as_they_are(one, &step).unwrap_or(false);
@@ -149,12 +156,20 @@ fn layers_as_they_are(one: &Measured, step: &launder::Step) -> Option<bool> {
     Some(words.contains(&layers_in_words(&truth, rows)))
 }
 
-/// Launderings that the verdict should name, exactly; `None` when it has no word for any of them.
+/// Relations of a copy that computes the same.
+const KEPT: [&str; 3] = ["identical", "renamed", "equivalent"];
+
+/// Launderings that the verdict should name, exactly, and no change beside them; `None` when it has no word
+/// for any of them.
 fn names(change: &Change) -> Option<(String, Read)> {
     let mut due: Vec<&str> = change.steps().iter().flat_map(named).copied().collect();
     // A rotation hides an order of coordinates.
     if due.contains(&"residual_rotated") {
         due.retain(|name| *name != "residual_permuted");
+    }
+    // Where heads moved, a basis inside them is not seen.
+    if due.iter().any(|name| MOVES_HEADS.contains(name)) {
+        due.retain(|name| !["query_key_rotated", "value_output_rescaled"].contains(name));
     }
     due.sort_unstable();
     due.dedup();
@@ -164,9 +179,13 @@ fn names(change: &Change) -> Option<(String, Read)> {
     let read = move |_: &Measured, judged: &Judged| {
         let mut found: Vec<&str> = judged.laundering.iter().map(String::as_str).collect();
         found.sort_unstable();
-        (found == due, None)
+        let kept = judged
+            .relation
+            .as_deref()
+            .is_some_and(|name| KEPT.contains(&name));
+        (found == due && kept, None)
     };
-    Some(("launderings named".to_owned(), Box::new(read)))
+    Some(("launderings named, nothing else".to_owned(), Box::new(read)))
 }
 
 /// The verdict's words for a step.
@@ -180,6 +199,9 @@ fn named(step: &launder::Step) -> &'static [&'static str] {
         "rotate-residual" => &["gains_folded", "residual_rotated"],
         "fold-gains" => &["gains_folded"],
         "rescale-up-down" => &["units_rescaled"],
+        "rescale-value-output" => &["value_output_rescaled"],
+        "rotate-query-key" => &["query_key_rotated"],
+        "scale-residual" => &["residual_scaled"],
         _ => &[],
     }
 }
@@ -225,12 +247,12 @@ mod tests {
 
     #[test]
     fn names_that_are_due_are_those_of_the_steps() {
-        let read = |change: &str, words: &[&str]| {
+        let read_as = |change: &str, words: &[&str], relation: Option<&str>| {
             let change: Change = change.parse().unwrap();
             let (_, read) = names(&change).unwrap();
             let judged = Judged {
                 conclusion: Some(LineageConclusion::Related),
-                relation: None,
+                relation: relation.map(str::to_owned),
                 laundering: words.iter().map(|word| (*word).to_owned()).collect(),
                 log10_lr: None,
                 log10_p: None,
@@ -247,12 +269,19 @@ mod tests {
             };
             read(&one, &judged).0
         };
+        let read = |change: &str, words: &[&str]| read_as(change, words, Some("equivalent"));
         assert!(read("permute-units", &["units_permuted"]));
+        for other in [None, Some("fine_tuned")] {
+            assert!(!read_as("permute-units", &["units_permuted"], other));
+        }
         assert!(!read("permute-units", &[]));
         assert!(!read("permute-units", &["renamed", "units_permuted"]));
         let both = "permute-residual+rotate-residual";
         assert!(read(both, &["residual_rotated", "gains_folded"]));
         assert!(!read(both, &["residual_rotated", "residual_permuted"]));
+        let inside = "rescale-value-output+permute-heads";
+        assert!(read(inside, &["heads_permuted"]));
+        assert!(read("rescale-value-output", &["value_output_rescaled"]));
         let nameless: Change = "reshard=2".parse().unwrap();
         assert!(names(&nameless).is_none());
     }

@@ -1,5 +1,7 @@
 //! `kinprobe inspect`: static facts of one model.
 
+mod copies;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -15,12 +17,21 @@ use crate::source::Artefact;
 use crate::source::ModelRef;
 use crate::source::OpenOptions;
 use crate::text::ModelText;
+use crate::verdict::Calibration;
+use copies::Copies;
 
 /// Flags of `inspect`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The model
     model: ModelRef,
+    /// Also hold the model's layers and experts against one another: copies are left by depth scaling and
+    /// by upcycling (reads the MLPs)
+    #[arg(long)]
+    copies: bool,
+    /// Of the hidden units that are looked up
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
 }
 
 /// Static facts.
@@ -44,6 +55,9 @@ struct Facts {
     /// Storage type -> tensors.
     dtypes: BTreeMap<String, usize>,
     caveats: Vec<String>,
+    /// With `--copies` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    copies: Option<Copies>,
 }
 
 #[derive(Debug, Serialize)]
@@ -68,7 +82,11 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     options.progress = Some(Bars::shared(global));
     let artefacts = source::open(&args.model, &options)?;
     let model = Model::open(artefacts, args.model.label.as_deref().unwrap_or("model"))?;
-    let facts = facts(&model);
+    let mut facts = facts(&model);
+    if args.copies {
+        let data = source::data_root(global.data.as_deref())?;
+        facts.copies = Some(Copies::of(&model, &Calibration::load(&data)?, args.seed)?);
+    }
     if global.json {
         return global.json_result(&facts);
     }
@@ -119,6 +137,7 @@ fn facts(model: &Model) -> Facts {
         unassigned,
         dtypes,
         caveats: model.caveats.clone(),
+        copies: None,
     }
 }
 
@@ -183,6 +202,9 @@ impl Facts {
         }
         for name in self.unassigned.iter().take(10) {
             row("unassigned", name.clone());
+        }
+        for line in self.copies.iter().flat_map(Copies::lines) {
+            row("copies", line);
         }
         text
     }

@@ -16,7 +16,7 @@ pub(crate) mod toy;
 mod weight;
 
 pub use behaviour::alike;
-pub use weight::{Memo, layers_in_words};
+pub use weight::{InnerPair, Memo, inner_pairs, layers_in_words};
 
 use std::collections::BTreeMap;
 

@@ -90,6 +90,7 @@ pub(super) fn relation(lineage: &Lineage) -> Option<String> {
             "moe_upcycled" => "upcycling to a mixture of experts",
             "merged" => "merging",
             "tokenizer_swapped" => "a change of tokenizer",
+            "equivalent" => "a rewriting that keeps the function",
             "embedding_shared" => "embeddings of one origin and other blocks",
             other => return other.replace('_', " "),
         };

@@ -4,7 +4,7 @@
 use super::judge::Look;
 use super::population::SHARED_INITIALISATION;
 use super::ratio::{self, Combined};
-use super::{Calibration, Lineage, LineageConclusion, power, relation};
+use super::{Calibration, Lineage, LineageConclusion, laundering, power, relation};
 use crate::evidence::{Assessment, Finding};
 
 /// The method that finds bit-identical tensors.
@@ -40,9 +40,9 @@ pub(super) fn judge(look: &Look<'_>, calibration: &Calibration) -> Lineage {
         relation::relation(look, calibration).filter(|_| start.is_none() && by_bits.is_none());
     let relation = match &start {
         Some(_) => Some(SHARED_INITIALISATION),
-        None => by_bits.or(by_numbers.as_ref().map(|relation| relation.name)),
+        None => by_bits.or(by_numbers.as_ref().and_then(|relation| relation.name)),
     };
-    let laundered = relation::laundering(look, calibration);
+    let laundered = laundering::laundering(look, calibration);
     let laundering = renamed.then_some("renamed").into_iter().chain(laundered);
     let decided_by = match (decided, shared, by_scores) {
         (Some(exact), ..) => exact.assessment.card.id,
@@ -51,6 +51,7 @@ pub(super) fn judge(look: &Look<'_>, calibration: &Calibration) -> Lineage {
     };
     let mut because = because(decided, bits.filter(|_| shared), by_scores);
     because.extend(start);
+    because.extend(scores.as_ref().and_then(against));
     let direction = by_numbers
         .as_ref()
         .map_or("unknown", |relation| relation.direction);
@@ -146,6 +147,17 @@ fn because(
         )],
         (None, None, None) => Vec::new(),
     }
+}
+
+/// That scores of blocks speak against what an exact test found, if they do.
+fn against(scores: &Combined) -> Option<String> {
+    (scores.log10_lr < 0.0).then(|| {
+        format!(
+            "What blocks have in common ({}) is 10^{:.1} times as frequent among known kin as among independent runs: \
+             it is not in the blocks that these two agree.",
+            scores.methods, scores.log10_lr
+        )
+    })
 }
 
 fn first_sentence(text: &str) -> &str {

@@ -2,6 +2,7 @@
 
 mod calibration;
 mod judge;
+mod laundering;
 mod lineage;
 pub mod parents;
 pub mod population;
@@ -13,6 +14,7 @@ mod toy;
 
 pub use calibration::{Calibration, Error};
 pub use judge::{judge, supports};
+pub use laundering::MOVES_HEADS;
 pub use lineage::limits;
 pub use population::Population;
 pub use ratio::log10_lr;

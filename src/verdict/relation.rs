@@ -4,12 +4,18 @@ use serde::{Deserialize, Serialize};
 
 use super::Calibration;
 use super::judge::Look;
+use super::laundering::laundering;
 use super::population::INDEPENDENT;
 
 /// What separates one relation from another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RelationScale {
+    /// Largest size of what is left of hidden units, as a share of theirs, for a rewriting alone; and of the
+    /// heads' products, in which rounding adds up and is multiplied.
+    pub rounding: f64,
+    /// See `rounding`.
+    pub rounding_of_products: f64,
     /// Largest spread of the difference's size between matrices, as a share of it, for one noise.
     pub one_noise_spread: f64,
     /// Largest distance of the difference's kurtosis from the normal law's 3, for one noise.
@@ -38,6 +44,12 @@ pub struct RelationScale {
     pub units_partner: f64,
     /// Least share of heads, or of experts, with a partner at another index for them to be called permuted.
     pub heads_moved: f64,
+    /// Least size of the logarithm of what the suspect writes more to its residual stream, for a stream that
+    /// was scaled as a whole.
+    pub residual_scaled: f64,
+    /// Least share that heads' products have more in common than their matrices as they are stored, for a
+    /// change of basis inside the heads.
+    pub heads_rebased: f64,
     /// Least growth of the spread of up rows' lengths for rescaled units.
     pub rescaled: f64,
     /// Origin of the numbers.
@@ -47,7 +59,8 @@ pub struct RelationScale {
 /// A relation with what it rests on.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Relation {
-    pub name: &'static str,
+    /// The word for it, where there is one.
+    pub name: Option<&'static str>,
     pub direction: &'static str,
     pub because: String,
 }
@@ -64,20 +77,27 @@ const BLOCKS: &str = "weight.unit_agreement";
 /// all that is left to have been taken over.
 pub(super) fn relation(look: &Look<'_>, calibration: &Calibration) -> Option<Relation> {
     let scale = &calibration.relation;
-    match strange_blocks(look, calibration) {
-        None => construction(look, scale).or_else(|| numbers(look, scale)),
-        Some(strange) => embedding_only(look, scale, &strange),
+    if let Some(strange) = strange_blocks(look, calibration) {
+        return embedding_only(look, scale, &strange);
     }
+    let as_stored = laundering(look, calibration).is_empty();
+    construction(look, scale).or_else(|| match as_stored {
+        true => numbers(look, scale, "weight.difference"),
+        false => equivalent(look, scale).or_else(|| numbers(look, scale, RESTORED)),
+    })
 }
 
+/// What tells how models differ whose weights were rewritten.
+pub(super) const RESTORED: &str = "weight.restored_difference";
+
 /// Agreement of blocks that independent runs reach as well.
-struct Strange {
+pub(super) struct Strange {
     agreement: f64,
     highest: f64,
 }
 
 /// Blocks that agree no more than those of some pair of independent runs in the tables.
-fn strange_blocks(look: &Look<'_>, calibration: &Calibration) -> Option<Strange> {
+pub(super) fn strange_blocks(look: &Look<'_>, calibration: &Calibration) -> Option<Strange> {
     let (card, finding) = look.measured(BLOCKS)?;
     let tables = calibration.populations.iter();
     let mut tables =
@@ -95,7 +115,7 @@ fn strange_blocks(look: &Look<'_>, calibration: &Calibration) -> Option<Strange>
 fn embedding_only(look: &Look<'_>, scale: &RelationScale, strange: &Strange) -> Option<Relation> {
     let common = detail(look, "weight.difference", "common_embedding")?;
     (common >= scale.embedding_replaced_below).then(|| Relation {
-        name: "embedding_shared",
+        name: Some("embedding_shared"),
         direction: UNKNOWN,
         because: format!(
             "Token embeddings have {common:.2} in common; hidden units of corresponding blocks agree in {:.3}, and \
@@ -111,7 +131,7 @@ fn construction(look: &Look<'_>, scale: &RelationScale) -> Option<Relation> {
     let (experts, others) = (of("experts_reference")?, of("experts_suspect")?);
     if (experts > 1.0) != (others > 1.0) {
         return Some(Relation {
-            name: "moe_upcycled",
+            name: Some("moe_upcycled"),
             direction: if others > 1.0 { FORWARD } else { BACKWARD },
             because: format!(
                 "One side has {} experts per layer whose units have partners in the other's dense MLPs.",
@@ -123,7 +143,7 @@ fn construction(look: &Look<'_>, scale: &RelationScale) -> Option<Relation> {
     let repeated = of("repeated_layers")?;
     if rows != columns || repeated > 0.0 || of("matched_layers")? < columns {
         return Some(Relation {
-            name: "depth_changed",
+            name: Some("depth_changed"),
             direction: if repeated > 0.0 { FORWARD } else { UNKNOWN },
             because: format!(
                 "Of {columns} layers {} have a counterpart among {rows}, {repeated} of them one that another has too.",
@@ -134,7 +154,7 @@ fn construction(look: &Look<'_>, scale: &RelationScale) -> Option<Relation> {
     let (units, other) = (of("units_reference")?, of("units_suspect")?);
     if units != other {
         return Some(Relation {
-            name: "width_changed",
+            name: Some("width_changed"),
             direction: UNKNOWN,
             because: format!("{units} and {other} hidden units per layer."),
         });
@@ -146,7 +166,7 @@ fn construction(look: &Look<'_>, scale: &RelationScale) -> Option<Relation> {
     let kept = detail(look, "tokenizer.overlap", "smaller_kept")?;
     let replaced = embedding < scale.embedding_replaced_below && body > embedding;
     (replaced && kept < scale.vocabulary_kept).then(|| Relation {
-        name: "tokenizer_swapped",
+        name: Some("tokenizer_swapped"),
         direction: UNKNOWN,
         because: format!(
             "Blocks have {body:.2} in common, embeddings {embedding:.2}, and {kept:.2} of the smaller vocabulary kept \
@@ -155,13 +175,31 @@ fn construction(look: &Look<'_>, scale: &RelationScale) -> Option<Relation> {
     })
 }
 
-/// From the difference, which exists where basis and order of units were kept.
-fn numbers(look: &Look<'_>, scale: &RelationScale) -> Option<Relation> {
-    let of = |name: &str| detail(look, "weight.difference", name);
+/// Nothing is left of the difference once the rewriting is undone but what storing rounds away.
+fn equivalent(look: &Look<'_>, scale: &RelationScale) -> Option<Relation> {
+    let of = |name: &str| detail(look, RESTORED, name);
+    let units = of("sigma_share")?;
+    // Of d^2 = |A|^2 + |B|^2 - 2 <A,B> against the mean of |A|^2 and |B|^2.
+    let change = |common: f64| (2.0 * (1.0 - common)).max(0.0).sqrt();
+    let heads = change(of("common_query_key")?).max(change(of("common_value_output")?));
+    (units <= scale.rounding && heads <= scale.rounding_of_products).then(|| Relation {
+        name: Some("equivalent"),
+        direction: UNKNOWN,
+        because: format!(
+            "In one basis and order hidden units differ by {units:.4} of their size and the products of heads by \
+             {heads:.4}: no more than rounding leaves of a rewriting that keeps the function."
+        ),
+    })
+}
+
+/// From the difference that the method `id` found: of the numbers as they are stored, or of what is left of
+/// it once rewritings are undone.
+fn numbers(look: &Look<'_>, scale: &RelationScale, id: &str) -> Option<Relation> {
+    let of = |name: &str| detail(look, id, name);
     let sigma = of("sigma")?;
     let found = |name, direction, because| {
         Some(Relation {
-            name,
+            name: Some(name),
             direction,
             because,
         })
@@ -205,6 +243,18 @@ fn numbers(look: &Look<'_>, scale: &RelationScale) -> Option<Relation> {
             ),
         );
     }
+    if top <= scale.one_noise_top {
+        return Some(Relation {
+            name: None,
+            direction: UNKNOWN,
+            because: format!(
+                "No direction stands out of the difference (its largest singular value is {top:.2} times that of noise), as \
+                 training would leave some: consistent with noise or rounding of more than one size, {share:.3} of the \
+                 weights' own.",
+                share = of("sigma_share")?
+            ),
+        });
+    }
     let body = of("common_body")?;
     let low_rank =
         of("rank_energy")? >= scale.low_rank_energy && of("rank_cliff")? >= scale.low_rank_cliff;
@@ -230,55 +280,9 @@ fn numbers(look: &Look<'_>, scale: &RelationScale) -> Option<Relation> {
     )
 }
 
-/// What was done to the suspect that leaves its function as it is.
-pub(super) fn laundering(look: &Look<'_>, calibration: &Calibration) -> Vec<&'static str> {
-    // Between blocks that do not correspond there is no basis to have been changed.
-    if strange_blocks(look, calibration).is_some() {
-        return Vec::new();
-    }
-    let scale = &calibration.relation;
-    let of = |name: &str| detail(look, "weight.unit_agreement", name);
-    let mut names = Vec::new();
-    if let (Some(a), Some(b)) = (of("constant_gains_reference"), of("constant_gains_suspect")) {
-        // Every gain of one side, none of the other.
-        if (a > 0.5) != (b > 0.5) {
-            names.push("gains_folded");
-        }
-    }
-    if let (Some(kept), Some(peak)) = (of("basis_kept"), of("basis_peak"))
-        && kept < scale.same_basis
-    {
-        names.push(if peak >= scale.same_basis {
-            "residual_permuted"
-        } else {
-            "residual_rotated"
-        });
-    }
-    let partners = look.finding("weight.unit_agreement");
-    let in_place = look.finding("weight.aligned_rows");
-    if let (Some(partners), Some(in_place)) = (partners, in_place)
-        && partners.statistic >= scale.units_partner
-        && in_place.statistic < partners.statistic / 2.0
-    {
-        names.push("units_permuted");
-    }
-    for (moved, name) in [
-        ("heads_moved", "heads_permuted"),
-        ("experts_moved", "experts_permuted"),
-    ] {
-        let share = detail(look, "weight.head_index", moved);
-        if share.is_some_and(|share| share >= scale.heads_moved) {
-            names.push(name);
-        }
-    }
-    if let (Some(a), Some(b)) = (of("up_spread_reference"), of("up_spread_suspect"))
-        && (a - b).abs() >= scale.rescaled
-    {
-        names.push("units_rescaled");
-    }
-    names
-}
-
-fn detail(look: &Look<'_>, id: &str, name: &str) -> Option<f64> {
+pub(super) fn detail(look: &Look<'_>, id: &str, name: &str) -> Option<f64> {
     look.finding(id)?.details.get(name).copied()
 }
+
+#[cfg(test)]
+mod tests;

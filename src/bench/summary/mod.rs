@@ -2,6 +2,7 @@
 
 mod look;
 mod method;
+mod together;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -9,6 +10,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 pub(in crate::bench) use self::look::Look;
+pub use self::together::Together;
 use super::measure::Bench;
 use super::plan::Plan;
 use super::recovery;
@@ -56,6 +58,8 @@ pub struct Summary {
     pub recovered: Vec<Recovered>,
     /// Models beside the zoo's, if there are any.
     pub real: Option<Real>,
+    /// Whether the scores that the verdict multiplies rise together among strangers.
+    pub together: Vec<Together>,
     /// Peak memory of the process in bytes, where the system tells.
     pub peak_bytes: Option<u64>,
     /// Command that makes it again.
@@ -277,6 +281,7 @@ impl Summary {
             false_positives: look.false_positives(),
             recovered: recovery::recovered(&look, calibration, frame.bars),
             real: look.real(),
+            together: together::together(&look, calibration),
             peak_bytes: bench.peak,
             reproduce: frame.reproduce,
         }

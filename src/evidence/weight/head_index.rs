@@ -1,6 +1,6 @@
 //! Exact test on the order of attention heads and experts.
 
-mod axes;
+pub(super) mod axes;
 
 use std::collections::BTreeSet;
 

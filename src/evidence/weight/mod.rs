@@ -10,6 +10,7 @@ mod exact;
 mod head_angles;
 mod head_index;
 mod identical_tensors;
+mod inner_copies;
 mod mlp_profile;
 mod nearest;
 mod norm_gain;
@@ -25,6 +26,7 @@ mod unit_agreement;
 mod units;
 
 pub use alignment::{Memo, layers_in_words};
+pub use inner_copies::{InnerPair, inner_pairs};
 
 use super::Evidence;
 
@@ -43,6 +45,7 @@ pub(super) static METHODS: &[&dyn Evidence] = &[
     &identical_tensors::IdenticalTensors,
     &tensor_cosine::TensorCosine,
     &difference::Difference,
+    &difference::Restored,
     &shared_start::SharedStart,
     &norm_gain::NormGain,
     &std_profile::StdProfile,

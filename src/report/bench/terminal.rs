@@ -258,6 +258,15 @@ fn notes(summary: &Summary, style: Style) -> Vec<String> {
         );
         rows.push(Labelled::new("real models", &text, 4));
     }
+    for pair in &summary.together {
+        let [one, other] = &pair.methods;
+        let text = format!(
+            "{one} and {other}: rank correlation {:.1} over {} of strangers (0 where families are independent)",
+            pair.rank_correlation,
+            plural(pair.runs, "pair of runs", "pairs of runs"),
+        );
+        rows.push(Labelled::new("multiplied", &text, 4));
+    }
     for method in &summary.methods {
         if let Some(null) = &method.null {
             let text = format!(

@@ -344,25 +344,3 @@ fn a_shared_start_is_named_and_kin_are_not_called_so() {
         Some(0.0)
     );
 }
-
-#[test]
-fn a_coarse_grid_has_zeros_of_its_own_and_is_no_pruning() {
-    let relation = |grid_error: f64| {
-        let difference = [
-            ("sigma", 0.1),
-            ("zeroed_share", 0.13),
-            ("unzeroed_share", 0.0),
-            ("grid_error_reference", 0.24),
-            ("grid_error_suspect", grid_error),
-            ("grid_bits_reference", 2.0),
-            ("grid_bits_suspect", 4.0),
-        ];
-        let judged = judged(&[
-            (POWERED, finding(0.9, Some(-80.0), &[])),
-            ("weight.difference", finding(0.9, None, &difference)),
-        ]);
-        judged.lineage.relation
-    };
-    assert_eq!(relation(0.0).as_deref(), Some("quantised"));
-    assert_eq!(relation(0.24).as_deref(), Some("pruned"));
-}

@@ -1,8 +1,7 @@
 //! Whether a model's numbers stand on a grid, as integer formats leave them.
 
-use super::Change;
 use crate::evidence::Error;
-use crate::model::Weights;
+use crate::model::{Role, Weights};
 
 /// Numbers that share a scale in common formats.
 const BLOCK: usize = 32;
@@ -31,16 +30,15 @@ pub(super) struct Grid {
 
 impl Grid {
     /// Of matrices of blocks, a few rows of each.
-    pub fn of(weights: &Weights, changes: &[Change]) -> Result<Self, Error> {
+    pub fn of(weights: &Weights, matrices: impl Iterator<Item = Role>) -> Result<Self, Error> {
         let mut errors = [0.0f64; 9];
         let (mut blocks, mut distinct) = (0.0f64, 0.0f64);
         let (mut rows_seen, mut row_error) = (0.0f64, 0.0f64);
-        for change in changes.iter().filter(|change| change.role.layer.is_some()) {
-            let (rows, columns) = change.shape;
-            if columns < BLOCK {
+        for role in matrices.filter(|role| role.layer.is_some()) {
+            let Some((rows, columns)) = weights.shape(&role).filter(|(_, n)| *n >= BLOCK) else {
                 continue;
-            }
-            let values = weights.rows(&change.role, 0..rows.min(ROWS))?;
+            };
+            let values = weights.rows(&role, 0..rows.min(ROWS))?;
             for row in values.chunks_exact(columns) {
                 if let Some(largest) = largest(row) {
                     rows_seen += 1.0;

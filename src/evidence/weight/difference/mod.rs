@@ -1,6 +1,7 @@
 //! What was added to one model to get the other.
 
 mod grid;
+mod restored;
 mod spectrum;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use crate::evidence::control::Controls;
 use crate::evidence::{Card, Error, Evidence, Finding, Needs, Outcome, Pair, Subject, Table};
 use crate::model::{Param, Part, Role, Weights};
 use grid::Grid;
+pub(super) use restored::Restored;
 use spectrum::Spectrum;
 
 /// See [`CARD`].
@@ -65,7 +67,8 @@ impl Evidence for Difference {
         let mut story = Vec::new();
         if common > SOMETHING {
             let spectra = spectra(a, b, &changes, pair.seed)?;
-            let grids = [Grid::of(a, &changes)?, Grid::of(b, &changes)?];
+            let matrices = || changes.iter().map(|change| change.role);
+            let grids = [Grid::of(a, matrices())?, Grid::of(b, matrices())?];
             details.extend(numbers(&changes, &spectra, &grids));
             story = words(&details);
         }
@@ -106,18 +109,7 @@ fn compare(a: &Weights, b: &Weights) -> Result<Vec<Change>, Error> {
         .filter(|(role, shape)| b.shape(role) == Some(*shape))
         .collect();
     let one = |(role, shape): &(Role, (usize, usize))| -> Result<Change, Error> {
-        let mut change = Change {
-            role: *role,
-            shape: *shape,
-            n: 0.0,
-            xx: 0.0,
-            yy: 0.0,
-            xy: 0.0,
-            d2: 0.0,
-            d4: 0.0,
-            equal: 0.0,
-            zeroed: [0.0; 2],
-        };
+        let mut change = Change::nothing(*role, *shape);
         let blocks = a
             .chunks(role, BLOCK_ELEMENTS)
             .zip(b.chunks(role, BLOCK_ELEMENTS));
@@ -130,6 +122,21 @@ fn compare(a: &Weights, b: &Weights) -> Result<Vec<Change>, Error> {
 }
 
 impl Change {
+    fn nothing(role: Role, shape: (usize, usize)) -> Self {
+        Self {
+            role,
+            shape,
+            n: 0.0,
+            xx: 0.0,
+            yy: 0.0,
+            xy: 0.0,
+            d2: 0.0,
+            d4: 0.0,
+            equal: 0.0,
+            zeroed: [0.0; 2],
+        }
+    }
+
     fn add(&mut self, ours: &[f32], theirs: &[f32]) {
         self.n += ours.len().min(theirs.len()) as f64;
         for (x, y) in ours.iter().zip(theirs) {
@@ -242,6 +249,17 @@ fn numbers(
         .copied()
         .collect();
     numbers.extend(common(&body).map(|common| ("common_body", common)));
+    for (name, parts) in [
+        ("common_query_key", [Part::Query, Part::Key]),
+        ("common_value_output", [Part::Value, Part::Output]),
+    ] {
+        let changes: Vec<Change> = changes
+            .iter()
+            .filter(|change| parts.contains(&change.role.part))
+            .copied()
+            .collect();
+        numbers.extend(common(&changes).map(|common| (name, common)));
+    }
     numbers.retain(|_, value| value.is_finite());
     numbers
 }

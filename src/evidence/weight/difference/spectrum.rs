@@ -44,10 +44,13 @@ impl Spectrum {
                 next += 1;
             }
         }
-        let Some(found) = spectral::singular_values(&values, wanted.len(), kept.len()) else {
-            return Ok(None);
-        };
-        Ok(Self::from_values(&found, wanted.len(), kept.len()))
+        Ok(Self::of_values(&values, wanted.len(), kept.len()))
+    }
+
+    /// Of a row-major difference; `None` when it is nothing or a number is not finite.
+    pub fn of_values(difference: &[f64], rows: usize, columns: usize) -> Option<Self> {
+        let found = spectral::singular_values(difference, rows, columns)?;
+        Self::from_values(&found, rows, columns)
     }
 
     /// From singular values in falling order.

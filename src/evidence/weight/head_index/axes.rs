@@ -11,7 +11,7 @@ use crate::stat::law::Law;
 use crate::stat::{assignment, random};
 
 /// Residual coordinates that products are taken between at most.
-pub(super) const COORDINATES: usize = 256;
+pub(in crate::evidence::weight) const COORDINATES: usize = 256;
 
 /// Similarities are rounded to this grid, coarser than the rounding of a matrix product, so that equal
 /// heads tie wherever they stand.
@@ -61,7 +61,7 @@ impl Axis {
 }
 
 /// One model's layer, seen through a few residual coordinates of the common basis.
-pub(super) struct View<'a> {
+pub(in crate::evidence::weight) struct View<'a> {
     pub model: &'a Canonical<'a>,
     pub layer: usize,
     /// `[hidden_size, coordinates]`: from this model's residual stream to the chosen coordinates.
@@ -72,8 +72,20 @@ pub(super) struct View<'a> {
 type Features = Vec<Tensor>;
 
 impl View<'_> {
-    /// Query-key and value-output product of every query head.
+    /// Query-key and value-output product of every query head, as [`Features`].
     fn heads(&self) -> Result<Option<Features>, Error> {
+        let Some(products) = self.head_products()? else {
+            return Ok(None);
+        };
+        let unit = |product: &Tensor| Ok(unit_rows(product)?);
+        Ok(Some(
+            products.iter().map(unit).collect::<Result<_, Error>>()?,
+        ))
+    }
+
+    /// Query-key and output-value product of every query head, `[heads, coordinates^2]` each: what no
+    /// change of basis inside the head alters.
+    pub(in crate::evidence::weight) fn head_products(&self) -> Result<Option<[Tensor; 2]>, Error> {
         let Some(attention) = self.model.attention(self.layer)? else {
             return Ok(None);
         };
@@ -112,9 +124,9 @@ impl View<'_> {
         let stack = |x: &Tensor, y: &Tensor| -> Result<Tensor, Error> {
             let rows: candle_core::Result<Vec<Tensor>> =
                 (0..heads).map(|at| product(x, y, at, per)).collect();
-            Ok(unit_rows(&Tensor::stack(&rows?, 0)?)?)
+            Ok(Tensor::stack(&rows?, 0)?)
         };
-        Ok(Some(vec![stack(&query, &key)?, stack(&output, &value)?]))
+        Ok(Some([stack(&query, &key)?, stack(&output, &value)?]))
     }
 
     /// Up-down product of every routed expert, and its row of the router.
