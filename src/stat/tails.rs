@@ -37,10 +37,33 @@ pub fn binomial_ln_tail(k: u64, n: u64, p: f64) -> f64 {
         return 0.0;
     }
     let p = p.clamp(0.0, 1.0);
-    // `0 * ln 0` is 0 here: no trial of that kind takes place.
-    let power = |count: u64, ln: f64| if count == 0 { 0.0 } else { count as f64 * ln };
-    let (hit, miss) = (p.ln(), (-p).ln_1p());
-    log_sum_exp((k..=n).map(|x| ln_choose(n, x) + power(x, hit) + power(n - x, miss))).min(0.0)
+    if k > n || p == 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    if p == 1.0 {
+        return 0.0;
+    }
+    // The largest term, and the others as multiples of it until they add nothing: none cancels.
+    let mode = (((n + 1) as f64 * p) as u64).clamp(k, n);
+    let top = ln_choose(n, mode) + mode as f64 * p.ln() + (n - mode) as f64 * (-p).ln_1p();
+    let odds = p / (1.0 - p);
+    let (mut sum, mut term) = (1.0, 1.0);
+    for x in mode..n {
+        term *= (n - x) as f64 / (x + 1) as f64 * odds;
+        sum += term;
+        if term < sum * f64::EPSILON / 16.0 {
+            break;
+        }
+    }
+    term = 1.0;
+    for x in (k..mode).rev() {
+        term *= (x + 1) as f64 / ((n - x) as f64 * odds);
+        sum += term;
+        if term < sum * f64::EPSILON / 16.0 {
+            break;
+        }
+    }
+    (top + sum.ln()).min(0.0)
 }
 
 /// `ln P(X >= k)` for `X` hypergeometric: marked items among `drawn` of `total`, `marked` of which are

@@ -57,6 +57,12 @@ impl Calibration {
         without: &[usize],
         z: impl Fn(&PairLaw) -> Option<f64>,
     ) -> Option<Self> {
+        let pairs = Self::pairs(law, without).into_iter();
+        Self::of(pairs.filter_map(|(first, second)| z(&law.pair(first, second))))
+    }
+
+    /// Every pair of panel members but those `without`.
+    pub fn pairs(law: &PanelLaw<'_>, without: &[usize]) -> Vec<(usize, usize)> {
         let members = law.members().iter().copied();
         let members: Vec<usize> = members.filter(|member| !without.contains(member)).collect();
         let pairs = members.iter().enumerate().flat_map(|(at, first)| {
@@ -64,7 +70,7 @@ impl Calibration {
                 .iter()
                 .map(move |second| (*first, *second))
         });
-        Self::of(pairs.filter_map(|(first, second)| z(&law.pair(first, second))))
+        pairs.collect()
     }
 
     /// The count that is left when the panel's excess over the law is taken off and the rest divided by

@@ -9,16 +9,21 @@
 
 pub mod answers;
 pub mod calibration;
+pub mod claim;
 pub mod count;
 mod difficulty;
 mod distractor;
+pub mod fraction;
 pub mod gbt;
 pub mod k_index;
 pub mod law;
 pub mod m4;
 pub mod omega;
+pub mod plan;
 pub mod rank;
+pub mod sequential;
 pub mod shared_wrong;
+pub mod twin;
 pub mod world;
 
 #[cfg(test)]
