@@ -135,6 +135,54 @@ fn the_bench_measures_goes_on_and_calibrates() {
 }
 
 #[test]
+fn simulated_strangers_are_tabled() {
+    let root = TempDir::new().unwrap();
+    for folder in ["datasets/zoo", "probes"] {
+        fs::create_dir_all(root.path().join(folder)).unwrap();
+    }
+    let settings = "schema: kinprobe/bench/v1\nchanges: []\ntiers: {}\noverlap:\n  items: 200\n  level: 0.01\n  \
+        copied: 0.5\n  ability: [0, 0.5]\n  pairs_per_panel: 5\n  copies_per_panel: 5\n  \
+        bars: {false_positive_rate: 0.5, power: 0.5}\n  worlds:\n    \
+        - {name: tempting, difficulty_sd: 2, distractor_sd: 2.5, options: 20, panel: 6, pairs: 12}\n";
+    fs::write(root.path().join("datasets/bench.yaml"), settings).unwrap();
+    let out = root.path().join("out");
+    let args = [
+        "bench",
+        "--simulate",
+        "overlap",
+        "-o",
+        out.to_str().unwrap(),
+    ];
+    let printed = run(&root, &args);
+    assert!(printed.status.success(), "{printed:?}");
+    let table = String::from_utf8(printed.stdout).unwrap();
+    assert!(
+        table.contains("tempting") && table.contains("hold in every world"),
+        "{table}"
+    );
+    assert!(
+        table
+            .lines()
+            .all(|line| line.chars().count() <= 80 || line.contains("every p-value")),
+        "{table}"
+    );
+    let summary = json(&run(&root, &[&args[..], &["--json"]].concat()));
+    assert_eq!(summary["schema"], "kinprobe/bench-overlap/v1");
+    assert_eq!(summary["worlds"][0]["pairs"], 12);
+    assert_eq!(summary["worlds"][0]["copies"], 12);
+    let csv = fs::read_to_string(out.join("overlap.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 1 + 12 + 12);
+    let broken = settings.replace("panel: 6", "panel: 2");
+    fs::write(root.path().join("datasets/bench.yaml"), broken).unwrap();
+    let refused = run(&root, &args);
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        words.contains("tempting has no pairs, under 3 models"),
+        "{words}"
+    );
+}
+
+#[test]
 fn wrong_words_are_refused_in_one_line() {
     let root = small_zoo();
     let out = root.path().join("out");

@@ -12,6 +12,7 @@ mod measure;
 mod memory;
 pub mod merges;
 pub mod null;
+pub mod overlap;
 pub mod plan;
 pub mod recovery;
 pub mod score;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::change::Change;
 use super::error::Error;
+use super::overlap::Overlap;
 use crate::probe;
 use crate::probe::Suite;
 
@@ -25,6 +26,9 @@ pub struct Settings {
     /// How near a recovered number must come to count as recovered.
     #[serde(default)]
     pub bars: Bars,
+    /// What `--simulate overlap` simulates.
+    #[serde(default)]
+    pub overlap: Option<Overlap>,
     /// By name.
     pub tiers: BTreeMap<String, Tier>,
 }
@@ -75,6 +79,9 @@ impl Settings {
         let settings: Self = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
         if settings.schema != SCHEMA {
             return Err(format!("its schema is not {SCHEMA}"));
+        }
+        if let Some(fault) = settings.overlap.as_ref().and_then(Overlap::fault) {
+            return Err(fault);
         }
         let mut names: Vec<&str> = settings.changes.iter().map(Change::name).collect();
         names.push(super::change::NONE);

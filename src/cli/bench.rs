@@ -58,14 +58,25 @@ pub struct Args {
     /// Instead: p-values of the exact tests on N pairs of random models of one construction, N of two, and
     /// the zoo's independent runs; writes null.csv
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000),
-        conflicts_with_all = ["tier", "changes", "suites", "real", "calibrate", "keep_models"])]
+        conflicts_with_all = ["tier", "changes", "suites", "real", "calibrate", "keep_models", "simulate"])]
     null: Option<u32>,
+    /// Instead: how often tests of shared answers call simulated strangers alike; writes overlap.csv
+    #[arg(long, value_name = "WHAT", value_enum,
+        conflicts_with_all = ["tier", "methods", "changes", "suites", "real", "calibrate", "keep_models"])]
+    simulate: Option<Simulation>,
     /// Keep the changed models below the output folder
     #[arg(long)]
     keep_models: bool,
     /// Report folder; a run that was cut off goes on in the same one
     #[arg(short, long, value_name = "DIR", default_value = "reports/bench")]
     out: PathBuf,
+}
+
+/// What can be simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Simulation {
+    /// Shared answers of independent models and of copies
+    Overlap,
 }
 
 /// Plan, measure, make tables, judge, report.
@@ -75,6 +86,9 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         return null(args, global, &data, pairs);
     }
     let mut settings = Settings::load(&data)?;
+    if args.simulate == Some(Simulation::Overlap) {
+        return overlap(args, global, settings);
+    }
     if !args.changes.is_empty() {
         let changes = args.changes.iter().filter(|change| !change.is_none());
         settings.changes = changes.cloned().collect();
@@ -169,6 +183,28 @@ fn null(args: &Args, global: &Global, data: &Path, pairs: u32) -> Result<()> {
         return global.json_result(&summary);
     }
     let table = report::bench::null::table(&summary, global.style());
+    global.result(&format!("{table}\n  every p-value: {}\n", path.display()))
+}
+
+/// Tests of shared answers on simulated models.
+fn overlap(args: &Args, global: &Global, settings: Settings) -> Result<()> {
+    let Some(settings) = settings.overlap else {
+        let message = "datasets/bench.yaml has no `overlap`: restore the file";
+        return Err(exit::usage(message));
+    };
+    let work = bench::overlap::Work {
+        settings,
+        seed: args.seed,
+        jobs: args.jobs.map(usize::from),
+        progress: Bars::shared(global),
+    };
+    let (summary, rows) = bench::overlap::run(&work, assemble::tool())?;
+    let csv = bench::overlap::to_csv(&rows)?;
+    let path = report::bench::overlap::write(&args.out, &summary, &csv)?;
+    if global.json {
+        return global.json_result(&summary);
+    }
+    let table = report::bench::overlap::table(&summary, global.style());
     global.result(&format!("{table}\n  every p-value: {}\n", path.display()))
 }
 

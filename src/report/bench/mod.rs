@@ -1,6 +1,7 @@
 //! What the bench found: terminal, `bench.json`, one page, and the table of every score.
 
 pub mod null;
+pub mod overlap;
 mod page;
 mod terminal;
 
