@@ -88,14 +88,22 @@ impl Calibration {
 impl Tested {
     /// `observed` beside its law.
     pub fn new(count: &Count, observed: usize, calibration: Option<&Calibration>) -> Self {
+        let ln_p = count.ln_tail(observed);
+        let calibrated = calibration.map(|calibration| {
+            let left = calibration.reduced(count, observed);
+            if left == observed {
+                ln_p
+            } else {
+                count.ln_tail(left)
+            }
+        });
         Self {
             items: count.len(),
             observed,
             expected: count.mean(),
             z: count.z(observed as f64),
-            ln_p: count.ln_tail(observed),
-            calibrated_ln_p: calibration
-                .map(|calibration| count.ln_tail(calibration.reduced(count, observed))),
+            ln_p,
+            calibrated_ln_p: calibrated,
         }
     }
 }

@@ -67,12 +67,8 @@ impl Count {
             return f64::NEG_INFINITY;
         }
         let tilt = self.tilt(at_least as f64);
-        let mut psi = 0.0;
-        let mut sum = Window::zero();
-        for law in &self.laws {
-            psi += moments(law, tilt).0;
-            sum.add(&tilted(law, tilt));
-        }
+        let psi: f64 = self.laws.iter().map(|law| moments(law, tilt).0).sum();
+        let sum = Window::sum(&self.laws, tilt);
         let terms = sum.cells.iter().enumerate().filter_map(|(at, mass)| {
             let k = sum.from + at;
             (k >= at_least && *mass > 0.0).then(|| mass.ln() - tilt * (k - at_least) as f64)
@@ -156,11 +152,23 @@ struct Window {
 }
 
 impl Window {
-    fn zero() -> Self {
-        Self {
-            from: 0,
-            cells: vec![1.0],
+    /// The law of the sum of tilted counts. Halves are summed apart: their windows are narrow.
+    fn sum(laws: &[Vec<f64>], tilt: f64) -> Self {
+        if laws.len() <= 64 {
+            let mut sum = Self {
+                from: 0,
+                cells: vec![1.0],
+            };
+            for law in laws {
+                sum.add(&tilted(law, tilt));
+            }
+            return sum;
         }
+        let (left, right) = laws.split_at(laws.len() / 2);
+        let (mut left, right) = (Self::sum(left, tilt), Self::sum(right, tilt));
+        left.from += right.from;
+        left.add(&right.cells);
+        left
     }
 
     /// The law of the sum with one more count.

@@ -27,12 +27,23 @@ struct Urn {
     counts: Vec<(u32, u32)>,
     options: Option<u32>,
     /// Of each concentration, given the counts.
-    weights: [f64; CONCENTRATIONS.len()],
+    weights: Weights,
 }
 
-/// Wrong answers of one item without those of a pair.
+/// Wrong answers of one item without those of a pair: sums over the answers that are left.
 #[derive(Debug, Clone)]
-pub(super) struct Others(Urn);
+pub(super) struct Others<'u> {
+    urn: &'u Urn,
+    gone: Gone,
+    total: f64,
+    squares: f64,
+    weights: Weights,
+}
+
+/// Of each concentration.
+type Weights = [f64; CONCENTRATIONS.len()];
+/// Wrong answers of at most two models.
+pub(super) type Gone = [Option<u32>; 2];
 
 impl Distractor {
     /// From the wrong answers of `members`.
@@ -59,51 +70,94 @@ impl Distractor {
         Self { items }
     }
 
-    /// One item without one wrong answer each of the members among a pair.
-    pub(super) fn without(&self, item: usize, gone: &[u32]) -> Others {
-        let mut urn = self.items[item].clone();
-        for code in gone {
-            urn.remove(*code);
+    /// One item without these wrong answers of members.
+    pub(super) fn without(&self, item: usize, gone: Gone) -> Others<'_> {
+        let mut others = Others::new(&self.items[item]);
+        for code in gone.into_iter().flatten() {
+            others.remove(code);
         }
-        Others(urn)
+        others
     }
 }
 
-impl Others {
-    /// Probability that two further wrong answers are equal.
+impl<'u> Others<'u> {
+    fn new(urn: &'u Urn) -> Self {
+        let counts = || urn.counts.iter().map(|(_, count)| f64::from(*count));
+        Self {
+            urn,
+            gone: [None; 2],
+            total: counts().sum(),
+            squares: counts().map(|count| count * count).sum(),
+            weights: urn.weights,
+        }
+    }
+
+    /// Probability that two further wrong answers are equal: with `h` the prior mass of an option,
+    /// `sum (c + h) (c + h + 1)` over all options, by the sums of `c` and its square.
     pub(super) fn two_alike(&self) -> f64 {
-        let urn = &self.0;
-        urn.mean(|s| {
-            let total = urn.total() + s;
-            let seen = urn.counts.iter().map(|(_, count)| {
-                let mass = f64::from(*count) + urn.share(s);
-                mass * (mass + 1.0)
-            });
-            let unseen = match urn.options {
-                None => s,
+        let base = self.squares + self.total;
+        mean(&self.weights, |s| {
+            let all = self.total + s;
+            let alike = match self.urn.options {
+                None => base + s,
                 Some(options) => {
-                    let left = f64::from(options) - urn.counts.len() as f64;
-                    left.max(0.0) * urn.share(s) * (urn.share(s) + 1.0)
+                    let h = self.urn.share(s);
+                    base + h * (2.0 * self.total + f64::from(options) * (h + 1.0))
                 }
             };
-            (seen.sum::<f64>() + unseen) / (total * (total + 1.0))
+            alike / (all * (all + 1.0))
         })
     }
 
     /// Probability that a further wrong answer is `code`, which one model outside gave.
     pub(super) fn repeats(&self, code: u32) -> f64 {
-        let mut urn = self.0.clone();
-        urn.insert(code);
-        urn.mean(|s| (f64::from(urn.count(code)) + urn.share(s)) / (urn.total() + s))
+        let before = self.count(code);
+        let seen = |s: f64| self.urn.mass(s, before) / (self.total + s);
+        let weights = reweighed(self.weights, seen);
+        let after = f64::from(before) + 1.0;
+        mean(&weights, |s| {
+            (after + self.urn.share(s)) / (self.total + 1.0 + s)
+        })
     }
 
     /// Probabilities of the wrong answers that were given, and of all others together.
     pub(super) fn law(&self) -> (Vec<(u32, f64)>, f64) {
-        let urn = &self.0;
-        let of = |count: u32| urn.mean(|s| (f64::from(count) + urn.share(s)) / (urn.total() + s));
-        let given: Vec<(u32, f64)> = urn.counts.iter().map(|(code, c)| (*code, of(*c))).collect();
+        let left = self
+            .urn
+            .counts
+            .iter()
+            .map(|(code, _)| (*code, self.count(*code)));
+        let given: Vec<(u32, f64)> = left
+            .filter(|(_, count)| *count > 0)
+            .map(|(code, count)| {
+                let mass = |s: f64| (f64::from(count) + self.urn.share(s)) / (self.total + s);
+                (code, mean(&self.weights, mass))
+            })
+            .collect();
         let rest = 1.0 - given.iter().map(|(_, p)| p).sum::<f64>();
         (given, rest.max(0.0))
+    }
+
+    fn count(&self, code: u32) -> u32 {
+        let gone = self.gone.iter().filter(|gone| **gone == Some(code)).count() as u32;
+        self.urn.count(code) - gone
+    }
+
+    /// The order of answers does not matter: the last one is taken back.
+    fn remove(&mut self, code: u32) {
+        let count = self.count(code);
+        if count == 0 {
+            return;
+        }
+        let total = self.total;
+        let unseen = |s: f64| (total - 1.0 + s) / self.urn.mass(s, count - 1);
+        self.weights = reweighed(self.weights, unseen);
+        self.total -= 1.0;
+        self.squares -= 2.0 * f64::from(count) - 1.0;
+        let free = self.gone.iter_mut().find(|gone| gone.is_none());
+        if let Some(free) = free {
+            *free = Some(code);
+        }
     }
 }
 
@@ -136,18 +190,9 @@ impl Urn {
             .map_or(0.0, |options| concentration / f64::from(options.max(1)))
     }
 
-    fn total(&self) -> f64 {
-        self.counts.iter().map(|(_, count)| f64::from(*count)).sum()
-    }
-
     fn count(&self, code: u32) -> u32 {
         let found = self.counts.iter().find(|(known, _)| *known == code);
         found.map_or(0, |(_, count)| *count)
-    }
-
-    fn mean(&self, of: impl Fn(f64) -> f64) -> f64 {
-        let terms = CONCENTRATIONS.iter().zip(&self.weights);
-        terms.map(|(s, weight)| weight * of(*s)).sum()
     }
 
     /// Likelihood of the wrong answers, one after the other, under each concentration; the largest is 1.
@@ -173,39 +218,20 @@ impl Urn {
             _ => f64::from(before) + self.share(s),
         }
     }
+}
 
-    fn insert(&mut self, code: u32) {
-        let (before, total) = (self.count(code), self.total());
-        self.reweigh(|urn, s| urn.mass(s, before) / (total + s));
-        match self.counts.iter_mut().find(|(known, _)| *known == code) {
-            Some((_, count)) => *count += 1,
-            None => self.counts.push((code, 1)),
-        }
-    }
+fn mean(weights: &Weights, of: impl Fn(f64) -> f64) -> f64 {
+    let terms = CONCENTRATIONS.iter().zip(weights);
+    terms.map(|(s, weight)| weight * of(*s)).sum()
+}
 
-    /// The order of answers does not matter: the last one is taken back.
-    fn remove(&mut self, code: u32) {
-        let (count, total) = (self.count(code), self.total());
-        if count == 0 {
-            return;
-        }
-        self.reweigh(|urn, s| (total - 1.0 + s) / urn.mass(s, count - 1));
-        for (known, count) in &mut self.counts {
-            if *known == code {
-                *count -= 1;
-            }
-        }
-        self.counts.retain(|(_, count)| *count > 0);
+fn reweighed(mut weights: Weights, factor: impl Fn(f64) -> f64) -> Weights {
+    let mut total = 0.0;
+    for (weight, s) in weights.iter_mut().zip(CONCENTRATIONS) {
+        *weight *= factor(s);
+        total += *weight;
     }
-
-    fn reweigh(&mut self, factor: impl Fn(&Self, f64) -> f64) {
-        let mut weights = self.weights;
-        for (weight, s) in weights.iter_mut().zip(CONCENTRATIONS) {
-            *weight *= factor(self, s);
-        }
-        let total: f64 = weights.iter().sum();
-        self.weights = weights.map(|weight| weight / total);
-    }
+    weights.map(|weight| weight / total)
 }
 
 fn posterior<const N: usize>(prior: &[f64; N], likelihood: &[f64; N]) -> [f64; N] {
@@ -242,11 +268,11 @@ mod tests {
         for options in [5, 0] {
             let (_, fitted) = urn(options);
             for item in [0, 1] {
-                let others = fitted.without(item, &[]);
+                let others = fitted.without(item, [None; 2]);
                 let alike = |code: u32| {
-                    let first = others.0.mean(|s| {
-                        let before = others.0.count(code);
-                        others.0.mass(s, before) / (others.0.total() + s)
+                    let before = others.count(code);
+                    let first = mean(&others.weights, |s| {
+                        others.urn.mass(s, before) / (others.total + s)
                     });
                     first * others.repeats(code)
                 };
@@ -255,7 +281,7 @@ mod tests {
                 } else {
                     vec![1, 2, 3, 4]
                 };
-                let seen: Vec<u32> = others.0.counts.iter().map(|(code, _)| *code).collect();
+                let seen: Vec<u32> = others.urn.counts.iter().map(|(code, _)| *code).collect();
                 let codes = codes
                     .into_iter()
                     .filter(|c| options > 0 || *c == 77 || seen.contains(c));
@@ -275,7 +301,8 @@ mod tests {
             urn.weights = posterior(&flat, &urn.likelihoods());
             urn
         };
-        let mut fewer = urn_of(&[0, 1, 2, 3, 4]);
+        let all = urn_of(&[0, 1, 2, 3, 4]);
+        let mut fewer = Others::new(&all);
         fewer.remove(1);
         fewer.remove(3);
         fewer.remove(9);
@@ -283,11 +310,13 @@ mod tests {
         for (a, b) in fewer.weights.iter().zip(direct.weights) {
             assert!((a - b).abs() < 1e-12);
         }
-        let law = Others(fewer).law();
+        assert!((fewer.two_alike() - Others::new(&direct).two_alike()).abs() < 1e-12);
+        assert!((fewer.repeats(1) - Others::new(&direct).repeats(1)).abs() < 1e-12);
+        let law = fewer.law();
         assert_eq!(law.0.len(), 2);
         let (one, two) = (law.0[0].1, law.0[1].1);
         assert!(law.0[0].0 == 1 && one > two && law.1 > 0.0);
-        let all = fitted.without(0, &[]).law();
+        let all = fitted.without(0, [None; 2]).law();
         assert!((all.0.iter().map(|(_, p)| p).sum::<f64>() + all.1 - 1.0).abs() < 1e-12);
     }
 
@@ -295,12 +324,12 @@ mod tests {
     #[test]
     fn repeats_follow_how_many_gave_it() {
         let (_, fitted) = urn(0);
-        let others = fitted.without(0, &[]);
+        let others = fitted.without(0, [None; 2]);
         assert!(others.repeats(1) > others.repeats(2) && others.repeats(2) > others.repeats(50));
         let mut answers = Answers::of_items([(0, 2)]);
         answers.push(vec![1]).unwrap();
         let fitted = Distractor::fit(&answers, &[0]);
-        assert!((fitted.without(0, &[]).repeats(1) - 1.0).abs() < 1e-12);
-        assert!((fitted.without(0, &[1]).two_alike() - 1.0).abs() < 1e-12);
+        assert!((fitted.without(0, [None; 2]).repeats(1) - 1.0).abs() < 1e-12);
+        assert!((fitted.without(0, [Some(1), None]).two_alike() - 1.0).abs() < 1e-12);
     }
 }

@@ -117,8 +117,8 @@ impl<'a> PanelLaw<'a> {
             .table(model, model)
             .at(item, is_right, false);
         let right = chances.map_or(0.0, |chances| chances.first_right);
-        let gone = self.wrong_of_members(&[(model, code)], item);
-        let (wrong, other) = self.distractor.without(item, &gone).law();
+        let gone = [self.wrong_of_member(model, code, item), None];
+        let (wrong, other) = self.distractor.without(item, gone).law();
         Some(ItemLaw {
             right,
             wrong: wrong
@@ -136,8 +136,9 @@ impl<'a> PanelLaw<'a> {
         (item, a, b): (usize, u32, u32),
     ) -> PairItem {
         let [first_right, second_right] = [a, b].map(|code| self.answers.is_right(item, code));
-        let gone = self.wrong_of_members(&[(first, a), (second, b)], item);
-        let others = self.distractor.without(item, &gone);
+        let gone =
+            [(first, a), (second, b)].map(|(model, code)| self.wrong_of_member(model, code, item));
+        let others = self.distractor.without(item, gone);
         let (right, both_right, both_wrong) = match table.at(item, first_right, second_right) {
             Some(chances) => {
                 let both_wrong =
@@ -162,12 +163,11 @@ impl<'a> PanelLaw<'a> {
         }
     }
 
-    /// The wrong answers among these that are those of members.
-    fn wrong_of_members(&self, given: &[(usize, u32)], item: usize) -> Vec<u32> {
-        let of_members = given.iter().filter(|(model, code)| {
-            self.members.binary_search(model).is_ok() && !self.answers.is_right(item, *code)
-        });
-        of_members.map(|(_, code)| *code).collect()
+    /// The answer, where it is a wrong one of a member.
+    fn wrong_of_member(&self, model: usize, code: u32, item: usize) -> Option<u32> {
+        let counts =
+            self.members.binary_search(&model).is_ok() && !self.answers.is_right(item, code);
+        counts.then_some(code)
     }
 }
 

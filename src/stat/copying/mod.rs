@@ -18,6 +18,7 @@ pub mod gbt;
 pub mod k_index;
 pub mod law;
 pub mod m4;
+pub mod matrix;
 pub mod omega;
 pub mod plan;
 pub mod rank;
