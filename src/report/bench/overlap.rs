@@ -91,14 +91,11 @@ fn notes(summary: &Summary) -> Vec<String> {
         format!("do not hold in: {}.", failed.join("; "))
     };
     vec![
-        "Nothing connects these models but the items: how hard each is, which wrong answers tempt."
-            .to_owned(),
-        "errors: shared errors against errors at random. even: same wrong answers against even"
-            .to_owned(),
-        "guessing. Neither is evidence. K, GBT: indices of exam forensics, with the panel."
-            .to_owned(),
-        "panel p: same wrong answers against the panel's law, less what panel pairs show."
-            .to_owned(),
+        "Nothing connects these models but the items: how hard each is, what tempts.".to_owned(),
+        "errors: shared errors against errors at random. even: same wrong answers".to_owned(),
+        "against even guessing. Neither is evidence. K, GBT: exam forensics, with the".to_owned(),
+        "panel. panel p: same wrong answers against the panel's law, less what panel".to_owned(),
+        "pairs show.".to_owned(),
         format!(
             "copies: panel p on models with {} % of their answers copied.",
             100.0 * summary.copied
