@@ -1,20 +1,20 @@
 //! The difference of two models whose weights were rewritten: in one basis, each hidden unit beside its
 //! counterpart, at its size.
 
+mod heads;
+mod units;
+
 use std::collections::BTreeMap;
 
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 
 use super::grid::Grid;
 use super::spectrum::Spectrum;
 use super::{Change, common, median, numbers, table, words};
 use crate::evidence::control::Controls;
-use crate::evidence::weight::alignment::{self, Alignment, Reading, Units};
-use crate::evidence::weight::head_index::axes::{COORDINATES, View};
-use crate::evidence::weight::nearest::nearest;
+use crate::evidence::weight::alignment::{self, Alignment, Reading};
 use crate::evidence::{Card, Error, Evidence, Finding, Needs, Outcome, Pair};
-use crate::model::{Canonical, Model, Part, Role, Weights};
-use crate::stat::random;
+use crate::model::{Canonical, Model, Param, Weights};
 
 /// See [`CARD`].
 pub(in crate::evidence::weight) struct Restored;
@@ -53,9 +53,6 @@ static CARD: Card = Card {
 /// Layers looked at, evenly chosen.
 const LAYERS: usize = 4;
 
-/// Hidden units per layer.
-const UNITS: usize = 512;
-
 /// Residual coordinates of which singular values are taken, at most.
 const COLUMNS: usize = 1024;
 
@@ -93,11 +90,11 @@ fn run(
     let matched: Vec<(usize, usize)> = alignment.counterparts().collect();
     let step = matched.len().div_ceil(LAYERS).max(1);
     let (mut changes, mut spectra, mut scales) = (Vec::new(), Vec::new(), Vec::new());
-    let mut heads = [Products::default(); 2];
+    let mut by_heads = [heads::Products::default(); 2];
     for (layer, counterpart) in matched.iter().step_by(step) {
         let sides = [(&ours, *counterpart), (&theirs, *layer)];
-        let mut pairs = units(sides, &rotation, seed)?;
-        scales.push(f64::from(rescale(&mut pairs)?));
+        let mut pairs = units::beside(sides, &rotation, seed)?;
+        scales.push(f64::from(units::rescale(&mut pairs)?));
         for (role, x, y) in pairs {
             let (rows, columns) = y.dims2()?;
             let mut change = Change::nothing(role, (rows, columns));
@@ -107,7 +104,10 @@ fn run(
             changes.push(change);
             spectra.extend(spectrum(&x, &y, columns));
         }
-        for (sum, layer) in heads.iter_mut().zip(products(sides, &rotation, seed)?) {
+        for (sum, layer) in by_heads
+            .iter_mut()
+            .zip(heads::products(sides, &rotation, seed)?)
+        {
             sum.add(&layer);
         }
     }
@@ -118,119 +118,9 @@ fn run(
         changes,
         spectra,
         grids: [grid(&a.weights)?, grid(&b.weights)?],
-        heads: heads.map(|sums| sums.common()),
+        heads: by_heads.map(|sums| sums.common()),
         scales,
     }))
-}
-
-/// Gate, up and down rows of sampled units of the suspect, `[units, width]` each, with the reference's in
-/// their basis and order.
-fn units(
-    [(ours, counterpart), (theirs, layer)]: [(&Canonical<'_>, usize); 2],
-    rotation: &Tensor,
-    seed: u64,
-) -> Result<Vec<(Role, Tensor, Tensor)>, Error> {
-    let found = (
-        Units::of(ours, counterpart)?,
-        Units::of(theirs, layer)?,
-        stored(ours, counterpart)?,
-        stored(theirs, layer)?,
-    );
-    let (Some(x), Some(y), Some(ours), Some(theirs)) = found else {
-        return Ok(Vec::new());
-    };
-    let mut rng = random::stream(seed, &format!("{} {layer}", CARD.id));
-    let chosen = random::subset(&mut rng, y.len(), UNITS.min(y.len()));
-    let (similar, sign) = y.at(&chosen)?.similarities(&x.turned(rotation)?)?;
-    let similar = similar.flatten_all()?.to_vec1::<f32>()?;
-    let partners: Vec<u32> = nearest(&similar, x.len(), &mut rng)
-        .iter()
-        .map(|top| top.unit as u32)
-        .collect();
-    let partners = Tensor::new(partners, &Device::Cpu)?;
-    let chosen: Vec<u32> = chosen.into_iter().map(|at| at as u32).collect();
-    let chosen = Tensor::new(chosen, &Device::Cpu)?;
-    let sign = sign.gather(&partners.unsqueeze(1)?, 1)?;
-    let mut pairs = Vec::new();
-    for (part, ours, theirs) in [
-        (Part::Gate, &ours[0], &theirs[0]),
-        (Part::Up, &ours[1], &theirs[1]),
-        (Part::Down, &ours[2], &theirs[2]),
-    ] {
-        let (Some(x), Some(y)) = (ours, theirs) else {
-            continue;
-        };
-        let x = x.index_select(&partners, 0)?.matmul(rotation)?;
-        let x = match part {
-            Part::Gate => x,
-            _ => x.broadcast_mul(&sign)?,
-        };
-        pairs.push((Role::layer(layer, part), x, y.index_select(&chosen, 0)?));
-    }
-    Ok(pairs)
-}
-
-/// Gate, up and down of all experts together as they are stored, rows by unit.
-fn stored(model: &Canonical<'_>, layer: usize) -> Result<Option<[Option<Tensor>; 3]>, Error> {
-    let mut parts: [Vec<Tensor>; 3] = Default::default();
-    for expert in model.experts(layer) {
-        let Some(mlp) = model.mlp(layer, expert)? else {
-            return Ok(None);
-        };
-        parts[0].extend(mlp.gate);
-        parts[1].push(mlp.up);
-        parts[2].push(mlp.down.t()?.contiguous()?);
-    }
-    let experts = parts[1].len();
-    let join = |parts: &Vec<Tensor>| -> Result<Option<Tensor>, Error> {
-        let whole = experts > 0 && parts.len() == experts;
-        Ok(whole.then(|| Tensor::cat(parts, 0)).transpose()?)
-    };
-    Ok(Some([join(&parts[0])?, join(&parts[1])?, join(&parts[2])?]))
-}
-
-/// Takes out of `x` what every unit's up row may give its down row, and a scale of the whole residual
-/// stream, by which every down row grows: both fitted by least squares, which noise leaves alone. The latter is
-/// returned.
-fn rescale(pairs: &mut [(Role, Tensor, Tensor)]) -> Result<f32, Error> {
-    let at = |part| pairs.iter().position(|(role, ..)| role.part == part);
-    let (Some(up), Some(down)) = (at(Part::Up), at(Part::Down)) else {
-        return Ok(1.0);
-    };
-    // Units that are not gated cannot exchange any.
-    let gated = at(Part::Gate).is_some();
-    let slopes = |(_, x, y): &(Role, Tensor, Tensor)| -> Result<Vec<f32>, Error> {
-        let (xy, xx) = ((x * y)?.sum(D::Minus1)?, x.sqr()?.sum(D::Minus1)?);
-        Ok((xy / xx)?.to_vec1()?)
-    };
-    let (ups, downs) = (slopes(&pairs[up])?, slopes(&pairs[down])?);
-    let through: Vec<f32> = ups.iter().zip(&downs).map(|(up, down)| up * down).collect();
-    let mut sorted = through.clone();
-    sorted.sort_by(f32::total_cmp);
-    let whole = sorted.get(sorted.len() / 2).copied().unwrap_or(1.0);
-    let whole = if whole > 0.0 && whole.is_finite() {
-        whole
-    } else {
-        1.0
-    };
-    let exchanged: Vec<f32> = ups
-        .iter()
-        .zip(&downs)
-        .map(|(up, down)| (up * whole / down).sqrt())
-        .map(|scale| {
-            if gated && scale.is_normal() {
-                scale
-            } else {
-                1.0
-            }
-        })
-        .collect();
-    let n = exchanged.len();
-    let column = |values: Vec<f32>| Tensor::from_vec(values, (n, 1), &Device::Cpu);
-    let back = exchanged.iter().map(|scale| whole / scale).collect();
-    pairs[up].1 = pairs[up].1.broadcast_mul(&column(exchanged)?)?;
-    pairs[down].1 = pairs[down].1.broadcast_mul(&column(back)?)?;
-    Ok(whole)
 }
 
 /// A rotation that is nearly a permutation with signs, as exactly that: then equal numbers are equal.
@@ -261,113 +151,11 @@ fn spectrum(x: &[f32], y: &[f32], columns: usize) -> Option<Spectrum> {
     Spectrum::of_values(&difference, x.len() / columns, kept)
 }
 
-/// Sums over products of heads: `x` of the reference, `y` of the suspect.
-#[derive(Debug, Clone, Copy, Default)]
-struct Products {
-    xx: f64,
-    yy: f64,
-    xy: f64,
-}
-
-impl Products {
-    fn add(&mut self, other: &Self) {
-        self.xx += other.xx;
-        self.yy += other.yy;
-        self.xy += other.xy;
-    }
-
-    /// With a scale of the whole residual stream, by which all that is written to it grows, taken out.
-    fn rescaled(self) -> Self {
-        let scale = self.xy / self.xx;
-        if !(scale > 0.0 && scale.is_finite()) {
-            return self;
-        }
-        Self {
-            xx: self.xx * scale * scale,
-            xy: self.xy * scale,
-            ..self
-        }
-    }
-
-    fn common(&self) -> Option<f64> {
-        let all = self.xx + self.yy;
-        (all > 0.0).then(|| 2.0 * self.xy / all)
-    }
-}
-
-/// Query-key and value-output products of one layer's heads, each of the suspect's beside the most similar
-/// of the reference's.
-fn products(
-    [(ours, counterpart), (theirs, layer)]: [(&Canonical<'_>, usize); 2],
-    rotation: &Tensor,
-    seed: u64,
-) -> Result<[Products; 2], Error> {
-    let width = theirs.spec.hidden_size;
-    let mut rng = random::stream(seed, &format!("{} heads {layer}", CARD.id));
-    let seen = random::subset(&mut rng, width, COORDINATES.min(width));
-    let seen: Vec<u32> = seen.into_iter().map(|at| at as u32).collect();
-    let seen = Tensor::new(seen, &Device::Cpu)?;
-    let own = Tensor::eye(width, DType::F32, &Device::Cpu)?.index_select(&seen, 1)?;
-    let turned = rotation.index_select(&seen, 1)?;
-    let view = |model, layer, lens| View { model, layer, lens };
-    let found = (
-        view(ours, counterpart, &turned).head_products()?,
-        view(theirs, layer, &own).head_products()?,
-    );
-    let mut sums = [Products::default(); 2];
-    let (Some(x), Some(y)) = found else {
-        return Ok(sums);
-    };
-    let crossed = [Crossed::of(&x[0], &y[0])?, Crossed::of(&x[1], &y[1])?];
-    let similar: Vec<f32> = crossed[0]
-        .cosine
-        .iter()
-        .zip(&crossed[1].cosine)
-        .map(|(query_key, value_output)| query_key + value_output)
-        .collect();
-    let heads = crossed[0].xx.len();
-    for (at, top) in nearest(&similar, heads, &mut rng).iter().enumerate() {
-        for (sum, crossed) in sums.iter_mut().zip(&crossed) {
-            sum.add(&Products {
-                xx: crossed.xx[top.unit].into(),
-                yy: crossed.yy[at].into(),
-                xy: crossed.xy[at * heads + top.unit].into(),
-            });
-        }
-    }
-    let [query_key, value_output] = sums;
-    Ok([query_key, value_output.rescaled()])
-}
-
-/// One product of all heads against all: `[suspect's heads, reference's heads]`.
-struct Crossed {
-    xx: Vec<f32>,
-    yy: Vec<f32>,
-    xy: Vec<f32>,
-    cosine: Vec<f32>,
-}
-
-impl Crossed {
-    /// Of `[heads, numbers]` each.
-    fn of(x: &Tensor, y: &Tensor) -> Result<Self, Error> {
-        let square = |heads: &Tensor| heads.sqr()?.sum(D::Minus1);
-        let (xx, yy) = (square(x)?, square(y)?);
-        let xy = y.matmul(&x.t()?)?;
-        let lengths = yy.sqrt()?.unsqueeze(1)?.matmul(&xx.sqrt()?.unsqueeze(0)?)?;
-        Ok(Self {
-            cosine: (&xy / &lengths)?.flatten_all()?.to_vec1()?,
-            xx: xx.to_vec1()?,
-            yy: yy.to_vec1()?,
-            xy: xy.flatten_all()?.to_vec1()?,
-        })
-    }
-}
-
 /// Of the matrices of all blocks as they are stored.
 fn grid(weights: &Weights) -> Result<Grid, Error> {
     let matrices = weights
         .roles()
-        .filter(|role| role.param == crate::model::Param::Weight && !role.part.is_norm());
+        .filter(|role| role.param == Param::Weight && !role.part.is_norm());
     Grid::of(weights, matrices.copied())
 }
 
