@@ -22,7 +22,10 @@ const ROUNDS: usize = 40;
 pub(super) struct Difficulty {
     /// Per model, members or not.
     abilities: Vec<f64>,
-    prior: Vec<f64>,
+    /// Per model, `ln (1 + e^(ability - difficulty))`: what a wrong answer is short of.
+    losses: Vec<Nodes>,
+    /// Logarithms of how common each difficulty is.
+    ln_prior: Nodes,
     classes: Vec<Class>,
     /// Of each item; `None` without truth.
     class_of: Vec<Option<usize>>,
@@ -35,7 +38,12 @@ struct Class {
     answered: Vec<usize>,
     right: usize,
     items: f64,
+    /// Sum of the losses of those who answered.
+    losses: Nodes,
 }
+
+/// A number per difficulty.
+type Nodes = [f64; NODES];
 
 /// Probabilities on one item about two models whose own answers were left out.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,22 +64,23 @@ impl Difficulty {
     /// From the answers of `members`; every other model only gets an ability.
     pub(super) fn fit(answers: &Answers, members: &[usize]) -> Self {
         let (classes, class_of) = classify(answers, members);
+        let prior = nodes().map(|node| (-node * node / 8.0).exp());
+        let total: f64 = prior.iter().sum();
         let mut fitted = Self {
             abilities: vec![0.0; answers.models()],
-            prior: (0..NODES)
-                .map(|node| (-node_at(node).powi(2) / 8.0).exp())
-                .collect(),
+            losses: vec![[0.0; NODES]; answers.models()],
+            ln_prior: prior.map(|weight| (weight / total).ln()),
             classes,
             class_of,
         };
-        let total: f64 = fitted.prior.iter().sum();
-        fitted.prior.iter_mut().for_each(|weight| *weight /= total);
+        fitted.tabulate();
         for _ in 0..ROUNDS {
             let posteriors = fitted.posteriors();
             for member in members {
                 fitted.abilities[*member] = fitted.ability(answers, *member, &posteriors);
             }
             fitted.reweigh(&posteriors);
+            fitted.tabulate();
         }
         let posteriors = fitted.posteriors();
         for model in (0..answers.models()).filter(|model| !members.contains(model)) {
@@ -82,21 +91,29 @@ impl Difficulty {
 
     /// What is known about two models on every item once their own answers are left out.
     pub(super) fn table(&self, first: usize, second: usize) -> Table<'_> {
+        let [one, other] = [first, second].map(|model| self.rights(model));
         let rows = self.classes.iter().map(|class| {
-            let left_out = |model: &&usize| **model == first || **model == second;
-            let gone = class.answered.iter().filter(left_out).count();
-            let others: Vec<f64> = class
-                .answered
+            let mut others = class.losses;
+            let mut gone = 0;
+            for model in [first, second]
                 .iter()
-                .filter(|model| !left_out(model))
-                .map(|model| self.abilities[*model])
-                .collect();
-            // `gone` members were answered for; of their right answers there are 0 to 2.
-            [0, 1, 2].map(|right| {
-                let right = if right <= gone { right } else { gone };
+                .take(if first == second { 1 } else { 2 })
+            {
+                if class.answered.contains(model) {
+                    gone += 1;
+                    for (sum, loss) in others.iter_mut().zip(&self.losses[*model]) {
+                        *sum -= loss;
+                    }
+                }
+            }
+            let row = |right: usize| {
                 let posterior = self.posterior(&others, class.right.saturating_sub(right));
-                self.chances(&posterior, first, second)
-            })
+                Self::chances(&posterior, &one, &other)
+            };
+            // `gone` members were answered for; of their right answers there are 0 to 2.
+            let none = row(0);
+            let single = if gone > 0 { row(1) } else { none };
+            [none, single, if gone > 1 { row(2) } else { single }]
         });
         Table {
             difficulty: self,
@@ -105,11 +122,29 @@ impl Difficulty {
         }
     }
 
-    fn chances(&self, posterior: &[f64], first: usize, second: usize) -> Chances {
+    /// Probability that a model is right, by difficulty.
+    fn rights(&self, model: usize) -> Nodes {
+        nodes().map(|node| logistic(self.abilities[model] - node))
+    }
+
+    /// Losses from abilities.
+    fn tabulate(&mut self) {
+        for (losses, ability) in self.losses.iter_mut().zip(&self.abilities) {
+            *losses = nodes().map(|node| (ability - node).exp().ln_1p());
+        }
+        for class in &mut self.classes {
+            class.losses = [0.0; NODES];
+            for model in &class.answered {
+                for (sum, loss) in class.losses.iter_mut().zip(&self.losses[*model]) {
+                    *sum += loss;
+                }
+            }
+        }
+    }
+
+    fn chances(posterior: &Nodes, first: &Nodes, second: &Nodes) -> Chances {
         let (mut a, mut b, mut both) = (0.0, 0.0, 0.0);
-        for (node, weight) in posterior.iter().enumerate() {
-            let one = logistic(self.abilities[first] - node_at(node));
-            let other = logistic(self.abilities[second] - node_at(node));
+        for ((weight, one), other) in posterior.iter().zip(first).zip(second) {
             a += weight * one;
             b += weight * other;
             both += weight * one * other;
@@ -121,51 +156,42 @@ impl Difficulty {
         }
     }
 
-    /// The law of the difficulty given that of models of these abilities so many were right.
-    fn posterior(&self, abilities: &[f64], right: usize) -> Vec<f64> {
-        let logs: Vec<f64> = self
-            .prior
-            .iter()
-            .enumerate()
-            .map(|(node, prior)| {
-                let at = node_at(node);
-                let wrong = abilities.iter().map(|ability| (ability - at).exp().ln_1p());
-                prior.ln() - right as f64 * at - wrong.sum::<f64>()
-            })
-            .collect();
-        let top = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let weights: Vec<f64> = logs.iter().map(|log| (log - top).exp()).collect();
+    /// The law of the difficulty given that of models with these losses so many were right.
+    fn posterior(&self, losses: &Nodes, right: usize) -> Nodes {
+        let mut weights = nodes();
+        for ((weight, prior), loss) in weights.iter_mut().zip(&self.ln_prior).zip(losses) {
+            *weight = prior - right as f64 * *weight - loss;
+        }
+        let top = weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        weights = weights.map(|ln| (ln - top).exp());
         let total: f64 = weights.iter().sum();
-        weights.into_iter().map(|weight| weight / total).collect()
+        weights.map(|weight| weight / total)
     }
 
-    fn posteriors(&self) -> Vec<Vec<f64>> {
-        let of = |class: &Class| {
-            let abilities: Vec<f64> = class.answered.iter().map(|m| self.abilities[*m]).collect();
-            self.posterior(&abilities, class.right)
-        };
+    fn posteriors(&self) -> Vec<Nodes> {
+        let of = |class: &Class| self.posterior(&class.losses, class.right);
         self.classes.iter().map(of).collect()
     }
 
-    fn reweigh(&mut self, posteriors: &[Vec<f64>]) {
+    fn reweigh(&mut self, posteriors: &[Nodes]) {
         // A hundredth of an item on every node keeps all of them possible.
-        let mut sums = vec![0.01; NODES];
+        let mut sums = [0.01; NODES];
         for (class, posterior) in self.classes.iter().zip(posteriors) {
             for (sum, weight) in sums.iter_mut().zip(posterior) {
                 *sum += class.items * weight;
             }
         }
         let total: f64 = sums.iter().sum();
-        self.prior = sums.into_iter().map(|sum| sum / total).collect();
+        self.ln_prior = sums.map(|sum| (sum / total).ln());
     }
 
     /// The ability at which a model is expected to get as many right as it did; half an item from none
     /// and from all at the nearest.
-    fn ability(&self, answers: &Answers, model: usize, posteriors: &[Vec<f64>]) -> f64 {
-        let mut nodes = vec![0.0; NODES];
+    fn ability(&self, answers: &Answers, model: usize, posteriors: &[Nodes]) -> f64 {
+        let mut expected_items = [0.0; NODES];
         for (item, class) in self.class_of.iter().enumerate() {
             if let Some(class) = class.filter(|_| answers.get(model, item).is_some()) {
-                for (sum, weight) in nodes.iter_mut().zip(&posteriors[class]) {
+                for (sum, weight) in expected_items.iter_mut().zip(&posteriors[class]) {
                     *sum += weight;
                 }
             }
@@ -173,9 +199,9 @@ impl Difficulty {
         let (right, answered) = answers.score(model);
         let wanted = (right as f64).clamp(0.5, (answered as f64 - 0.5).max(0.5));
         let expected = |ability: f64| -> f64 {
-            let terms = nodes.iter().enumerate();
+            let terms = nodes().into_iter().zip(&expected_items);
             terms
-                .map(|(node, n)| n * logistic(ability - node_at(node)))
+                .map(|(node, items)| items * logistic(ability - node))
                 .sum()
         };
         let (mut low, mut high) = (-3.0 * REACH, 3.0 * REACH);
@@ -226,6 +252,7 @@ fn classify(answers: &Answers, members: &[usize]) -> (Vec<Class>, Vec<Option<usi
                 answered,
                 right,
                 items: 0.0,
+                losses: [0.0; NODES],
             });
         }
         classes[at].items += 1.0;
@@ -235,10 +262,95 @@ fn classify(answers: &Answers, members: &[usize]) -> (Vec<Class>, Vec<Option<usi
     (classes, class_of)
 }
 
-fn node_at(node: usize) -> f64 {
-    REACH * (2.0 * node as f64 / (NODES - 1) as f64 - 1.0)
+fn nodes() -> Nodes {
+    std::array::from_fn(|node| REACH * (2.0 * node as f64 / (NODES - 1) as f64 - 1.0))
 }
 
 fn logistic(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stat::copying::answers::MISSING;
+    use crate::stat::copying::tests::SMALL;
+    use crate::stat::copying::world::World;
+
+    /// Abilities are met: every member is expected to get as many right as it did.
+    #[test]
+    fn scores_are_met() {
+        let answers = World {
+            items: 500,
+            ..SMALL
+        }
+        .draw(7, 11, "scores");
+        let members: Vec<usize> = (0..6).collect();
+        let fitted = Difficulty::fit(&answers, &members);
+        let posteriors = fitted.posteriors();
+        for model in 0..7 {
+            let expected: f64 = (0..answers.items())
+                .filter_map(|item| fitted.class_of[item])
+                .map(|class| {
+                    Difficulty::chances(
+                        &posteriors[class],
+                        &fitted.rights(model),
+                        &fitted.rights(model),
+                    )
+                    .first_right
+                })
+                .sum();
+            let (right, _) = answers.score(model);
+            assert!(
+                (expected - right as f64).abs() < 0.5,
+                "{model}: {expected} {right}"
+            );
+        }
+        assert!((fitted.ln_prior.iter().map(|ln| ln.exp()).sum::<f64>() - 1.0).abs() < 1e-9);
+    }
+
+    /// By Bayes' rule over the nodes, answer by answer, with answers missing here and there.
+    #[test]
+    fn chances_follow_bayes_rule() {
+        let drawn = World { items: 60, ..SMALL }.draw(6, 12, "bayes");
+        let mut answers = Answers::of_items((0..60).map(|_| (0, 0)));
+        for model in 0..6 {
+            let codes = (0..60).map(|item| match (item + model) % 7 {
+                0 => MISSING,
+                _ => drawn.get(model, item).unwrap(),
+            });
+            answers.push(codes.collect()).unwrap();
+        }
+        let fitted = Difficulty::fit(&answers, &[0, 1, 2, 3, 4]);
+        for (first, second) in [(0, 1), (2, 5)] {
+            let table = fitted.table(first, second);
+            for (item, a, b) in answers.shared(first, second) {
+                let mut weights = fitted.ln_prior.map(f64::exp);
+                for model in (0..5).filter(|model| ![first, second].contains(model)) {
+                    let Some(code) = answers.get(model, item) else {
+                        continue;
+                    };
+                    for (weight, node) in weights.iter_mut().zip(nodes()) {
+                        let right = logistic(fitted.abilities[model] - node);
+                        *weight *= if code == 0 { right } else { 1.0 - right };
+                    }
+                }
+                let total: f64 = weights.iter().sum();
+                let both: f64 = nodes()
+                    .into_iter()
+                    .zip(weights)
+                    .map(|(node, weight)| {
+                        let [one, other] =
+                            [first, second].map(|model| logistic(fitted.abilities[model] - node));
+                        weight / total * one * other
+                    })
+                    .sum();
+                let found = table.at(item, a == 0, b == 0).unwrap();
+                assert!(
+                    (found.both_right - both).abs() < 1e-9,
+                    "{item}: {found:?} {both}"
+                );
+            }
+        }
+    }
 }
