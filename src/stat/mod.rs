@@ -5,7 +5,9 @@
 
 pub mod alignment;
 pub mod assignment;
+pub mod capa;
 pub mod cka;
+pub mod consistency;
 pub mod copying;
 pub mod correlation;
 pub mod curve;
