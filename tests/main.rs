@@ -12,6 +12,7 @@ mod invariance;
 mod launder;
 mod map;
 mod not_run;
+mod overlap;
 mod parents;
 mod parity;
 #[cfg(feature = "hub")]

@@ -11,6 +11,7 @@ use crate::bench;
 use crate::model;
 use crate::probe;
 use crate::record;
+use crate::record::import;
 use crate::source;
 use crate::text::ModelText;
 
@@ -91,6 +92,9 @@ fn code(error: &anyhow::Error) -> u8 {
         if let Some(error) = cause.downcast_ref::<bench::Error>() {
             return of_bench(error);
         }
+        if let Some(error) = cause.downcast_ref::<import::Error>() {
+            return of_import(error);
+        }
         if let Some(error) = cause.downcast_ref::<record::Error>() {
             return if error.is_integrity() {
                 INTEGRITY
@@ -107,6 +111,14 @@ fn of_source(error: &source::Error) -> u8 {
         source::Error::Reference { .. } | source::Error::UnknownMember { .. } => USAGE,
         source::Error::CacheMismatch { .. } => INTEGRITY,
         _ => MODEL,
+    }
+}
+
+fn of_import(error: &import::Error) -> u8 {
+    match error {
+        import::Error::Reference { .. } | import::Error::Io { .. } => USAGE,
+        import::Error::Nothing(_) => NOTHING_TO_DO,
+        _ => INTEGRITY,
     }
 }
 

@@ -9,6 +9,7 @@ mod global;
 mod inspect;
 mod map;
 mod methods;
+mod overlap;
 mod parents;
 mod pipeline;
 mod plan;
@@ -50,6 +51,8 @@ enum Verb {
     Compare(compare::Args),
     /// Record a model's answers and activations
     Run(run::Args),
+    /// Recorded answers of two or more models side by side: who errs, together, in the same way
+    Overlap(overlap::Args),
     /// Static facts of one model: config, tensors by role, tokenizer, hashes
     Inspect(inspect::Args),
     /// Which tensor of a renamed model is which of another; optionally a copy that loads as the other
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(args, &cli.global),
         Verb::Compare(args) => compare::run(args, &cli.global),
         Verb::Run(args) => run::run(args, &cli.global),
+        Verb::Overlap(args) => overlap::run(args, &cli.global),
         Verb::Inspect(args) => inspect::run(args, &cli.global),
         Verb::Map(args) => map::run(args, &cli.global),
         Verb::Parents(args) => parents::run(args, &cli.global),

@@ -10,6 +10,7 @@ mod control;
 #[cfg(test)]
 mod laws;
 pub mod mixture;
+pub mod overlap;
 mod tokenizer;
 #[cfg(test)]
 pub(crate) mod toy;

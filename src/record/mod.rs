@@ -1,6 +1,7 @@
 //! What one model did, or is: facts about a single model from which evidence is later drawn.
 
 mod error;
+pub mod import;
 mod local;
 mod profile;
 mod run;

@@ -11,6 +11,7 @@ mod finite;
 mod html;
 mod json;
 mod number;
+pub mod overlap;
 pub mod parents;
 mod terminal;
 mod words;

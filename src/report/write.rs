@@ -29,13 +29,30 @@ pub(super) fn write_files(dir: &Path, html: &str, json: &str) -> Result<Paths, E
 
 /// Writes files into `dir` as [`write_files`] does.
 pub(super) fn write_named(dir: &Path, files: &[(&str, &str)]) -> Result<(), Error> {
+    let mut files: Vec<_> = files
+        .iter()
+        .map(|(name, text)| (*name, Content::Text(text)))
+        .collect();
+    write_all(dir, &mut files)
+}
+
+/// What goes into a file.
+pub(super) enum Content<'c> {
+    /// All of it.
+    Text(&'c str),
+    /// Written piece by piece, for what need not be in memory at once.
+    Stream(&'c mut dyn FnMut(&mut dyn Write) -> io::Result<()>),
+}
+
+/// Writes files into `dir` as [`write_files`] does.
+pub(super) fn write_all(dir: &Path, files: &mut [(&str, Content<'_>)]) -> Result<(), Error> {
     fs::create_dir_all(dir).map_err(|source| Error::Write {
         path: dir.to_owned(),
         source,
     })?;
     let mut pending = Vec::new();
     for (name, content) in files {
-        pending.push(Pending::write(dir.join(name), content)?);
+        pending.push(Pending::write(dir.join(*name), content)?);
     }
     pending.into_iter().try_for_each(Pending::publish)
 }
@@ -47,7 +64,7 @@ struct Pending {
 }
 
 impl Pending {
-    fn write(target: PathBuf, content: &str) -> Result<Self, Error> {
+    fn write(target: PathBuf, content: &mut Content<'_>) -> Result<Self, Error> {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let temporary = target.with_file_name(format!(".{name}.{}.part", std::process::id()));
         let pending = Self { target, temporary };
@@ -57,19 +74,23 @@ impl Pending {
         Ok(pending)
     }
 
-    fn fill(&self, content: &str) -> io::Result<()> {
+    fn fill(&self, content: &mut Content<'_>) -> io::Result<()> {
         // A leftover of a killed run with the same process id; `create_new` then follows no link.
         if let Err(error) = fs::remove_file(&self.temporary)
             && error.kind() != io::ErrorKind::NotFound
         {
             return Err(error);
         }
-        let mut file = fs::OpenOptions::new()
+        let file = fs::OpenOptions::new()
             .write(true)
             .create_new(true)
             .open(&self.temporary)?;
-        file.write_all(content.as_bytes())?;
-        file.sync_all()
+        let mut file = io::BufWriter::new(file);
+        match content {
+            Content::Text(text) => file.write_all(text.as_bytes())?,
+            Content::Stream(write) => write(&mut file)?,
+        }
+        file.into_inner()?.sync_all()
     }
 
     fn publish(self) -> Result<(), Error> {

@@ -28,6 +28,7 @@ pub use progress::ProgressTask;
 pub use progress::Silent;
 pub use reference::Locator;
 pub use reference::ModelRef;
+pub(crate) use reference::split_label;
 pub use root::data_root;
 pub use zoo::ZooMember;
 pub use zoo::ZooStart;

@@ -11,7 +11,10 @@ const FORMS: &str =
     "a path, `hf:owner/name[@revision]`, `gguf:path` or `zoo:name`, each with an optional `label=`";
 
 /// Schemes of the design that are not there yet.
-const PLANNED: [&str; 3] = ["openai", "run", "log"];
+const PLANNED: [&str; 1] = ["openai"];
+
+/// Schemes of answers, which are no models.
+const ANSWERS: [&str; 2] = ["run", "log"];
 
 /// Where a model is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +103,7 @@ fn parse(given: &str) -> Result<ModelRef, String> {
 }
 
 /// A `=` before any path separator or scheme ends a label.
-fn split_label(given: &str) -> Result<(Option<String>, &str), String> {
+pub(crate) fn split_label(given: &str) -> Result<(Option<String>, &str), String> {
     let Some((label, rest)) = given.split_once('=') else {
         return Ok((None, given));
     };
@@ -134,6 +137,9 @@ fn parse_locator(text: &str) -> Result<Locator, String> {
         "zoo" => Err("a zoo name is 1 to 64 of A-Z a-z 0-9 . _ -".to_owned()),
         "http" | "https" => Err(format!(
             "addresses are not read; for a hub model write `hf:owner/name`; known are {FORMS}"
+        )),
+        answers if ANSWERS.contains(&answers) => Err(format!(
+            "`{answers}:` names recorded answers, which `kinprobe overlap` compares; models are {FORMS}"
         )),
         planned if PLANNED.contains(&planned) => Err(format!(
             "`{planned}:` is not available in this version; known are {FORMS}"
@@ -265,7 +271,7 @@ mod tests {
             );
             assert!(!message.contains('\n'));
         }
-        assert!(refused("log:jsonl:x").contains("not available in this version"));
+        assert!(refused("log:jsonl:x").contains("kinprobe overlap"));
         assert!(refused("openai:gpt@http://x").contains("not available in this version"));
     }
 

@@ -53,7 +53,7 @@ pub(in crate::report) fn sentence(text: &str) -> String {
 }
 
 /// A foreign text of several lines, each of them safe, clipped to `limit` characters in all.
-pub(super) fn passage(text: &str, limit: usize) -> String {
+pub(in crate::report) fn passage(text: &str, limit: usize) -> String {
     let mut left = limit;
     let mut lines = Vec::new();
     for (i, line) in text.lines().enumerate() {

@@ -1,0 +1,151 @@
+use super::Overlap;
+use super::Settings;
+use super::overlap;
+use super::table;
+use crate::record::import::Sheet;
+use crate::record::import::sheet_of;
+
+/// Models' answers to items whose right answer is `0`: one digit per item, `-` for none.
+fn sheet(models: &[&str]) -> Sheet {
+    let logs = models.iter().map(|answers| {
+        let given = answers
+            .chars()
+            .enumerate()
+            .filter(|(_, answer)| *answer != '-');
+        let row = |(item, answer): (usize, char)| {
+            let suite = if item < 10 { "first" } else { "second" };
+            serde_json::json!({"id": item, "suite": suite, "target": "0", "answer": answer})
+                .to_string()
+        };
+        given.map(row).collect::<Vec<_>>().join("\n")
+    });
+    sheet_of(&logs.collect::<Vec<_>>())
+}
+
+fn compared(models: &[&str]) -> Overlap {
+    overlap(&sheet(models), &Settings::default())
+}
+
+#[test]
+fn pairs_are_compared_on_the_items_that_both_answered() {
+    let overlap = compared(&["0011200000", "0012-11000", "1111111111"]);
+    let pair = &overlap.pairs[0];
+    assert_eq!((pair.first.as_str(), pair.second.as_str()), ("m0", "m1"));
+    assert_eq!(pair.counts.items, 9);
+    assert_eq!((pair.counts.first_wrong, pair.counts.second_wrong), (2, 4));
+    assert_eq!(
+        (pair.counts.both_wrong, pair.counts.both_wrong_alike),
+        (2, 1)
+    );
+    assert_eq!(pair.exact_match.value().unwrap().value, 6.0 / 9.0);
+    assert!(
+        overlap
+            .notes
+            .iter()
+            .any(|note| note.contains("both answered"))
+    );
+    // The third is always wrong: kappa says nothing, and says so.
+    let with_third = &overlap.pairs[1];
+    assert!(with_third.error_consistency.value().is_none());
+    let words = serde_json::to_string(&with_third.error_consistency).unwrap();
+    assert!(
+        words.contains("missing") && words.contains("wrong"),
+        "{words}"
+    );
+}
+
+#[test]
+fn suites_where_all_are_alike_count_for_nothing() {
+    let overlap = compared(&["00000000001100", "00000000001010"]);
+    assert!(overlap.suites[0].vacuous.is_some() && overlap.suites[1].vacuous.is_none());
+    let pair = &overlap.pairs[0];
+    assert_eq!(
+        (pair.counts.items, pair.exact_match.value().unwrap().n),
+        (4, 14)
+    );
+    let all = compared(&["0000", "0000"]);
+    assert!(all.pairs[0].error_consistency.value().is_none());
+}
+
+#[test]
+fn intersections_hold_every_error_once() {
+    let overlap = compared(&["0112003400", "0112003500", "0010000000", "0011000060"]);
+    let upset = overlap.upset.value().unwrap();
+    assert_eq!((upset.items, &upset.errors[..]), (10, &[5, 5, 1, 3][..]));
+    let find = |runs: &[usize]| {
+        let found = upset
+            .intersections
+            .iter()
+            .find(|one| one.runs == runs)
+            .unwrap();
+        (found.items, found.same_answer)
+    };
+    assert_eq!(find(&[0, 1]), (3, 2));
+    assert_eq!(find(&[0, 1, 2, 3]), (1, 1));
+    assert_eq!(find(&[0, 1, 3]), (1, 0));
+    assert_eq!(find(&[3]), (1, 0));
+    assert!(compared(&["01", "10"]).upset.value().is_none());
+}
+
+#[test]
+fn rare_shared_slips_come_first() {
+    // Item 0: all four say 1. Item 1: two say 1, the others 2 and 3. Item 2: two say 1, the others are right.
+    let overlap = compared(&["1110", "1110", "1200", "1300"]);
+    let order: Vec<&str> = overlap
+        .items
+        .listed
+        .iter()
+        .map(|row| row.item.as_str())
+        .collect();
+    assert_eq!(order, ["2", "1", "0"]);
+    let first = &overlap.items.listed[0];
+    assert_eq!((first.wrong, first.sharing), (2, 2));
+    assert_eq!(first.answers[0].spellings, [("1".to_owned(), vec![0, 1])]);
+    assert_eq!(first.answers[1].right, Some(true));
+}
+
+#[test]
+fn every_item_is_in_the_table_with_harmless_text() {
+    let sheet = sheet(&["01-", "0\u{1b}1"]);
+    let lines: Vec<Vec<String>> = table(&sheet).collect();
+    assert_eq!(lines.len(), 4);
+    assert_eq!(
+        lines[0][..5],
+        ["suite", "item", "target", "wrong", "answer m0"]
+    );
+    assert!(lines.iter().flatten().all(|cell| !cell.contains('\u{1b}')));
+    assert_eq!(lines[2][3..], ["2", "1", "no", "\\u{1b}", "no"]);
+    assert_eq!(lines[3][4..6], ["", ""]);
+}
+
+#[test]
+fn naive_numbers_stay_apart_and_say_what_they_lack() {
+    let models = ["0011200000", "0011211000"];
+    let without = compared(&models);
+    assert!(without.not_evidence.pairs[0].same_wrong.value().is_none());
+    let stated = overlap(
+        &sheet(&models),
+        &Settings {
+            options: Some(4),
+            ..Settings::default()
+        },
+    );
+    let naive = stated.not_evidence.pairs[0].same_wrong.value().unwrap();
+    // Three of three alike at one in three.
+    assert!((naive.log10_p - (1.0_f64 / 27.0).log10()).abs() < 1e-12);
+    let pairs = serde_json::to_string(&stated.pairs).unwrap();
+    assert!(!pairs.contains("hypergeometric") && !pairs.contains("log10_p\":-1.43"));
+}
+
+#[test]
+fn a_seed_repeats_every_number() {
+    let models = ["0011200000", "0012011000", "0210200000"];
+    let text = |seed: u64| {
+        let settings = Settings {
+            seed,
+            ..Settings::default()
+        };
+        serde_json::to_string(&overlap(&sheet(&models), &settings).pairs).unwrap()
+    };
+    assert_eq!(text(4), text(4));
+}
