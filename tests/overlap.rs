@@ -4,6 +4,10 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
+use kinprobe::stat::copying::world::Items;
+use kinprobe::stat::copying::world::World;
+use kinprobe::stat::copying::world::copy;
+use kinprobe::stat::random;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -202,4 +206,177 @@ fn what_cannot_be_compared_is_one_line() {
     fs::write(&other, "{\"id\":\"x\",\"answer\":\"y\"}\n").unwrap();
     let line = error(&["overlap", &first, &reference("log:jsonl", &other)], 4);
     assert!(line.contains("no two logs answer the same item"), "{line}");
+}
+
+/// Models that share hard items and tempting wrong answers, and nothing else.
+struct Strangers {
+    folder: TempDir,
+    items: Items,
+    rng: rand_chacha::ChaCha8Rng,
+}
+
+impl Strangers {
+    fn new() -> Self {
+        let world = World {
+            items: 1200,
+            options: 5,
+            difficulty_sd: 1.5,
+            distractor_sd: 1.0,
+            ability: 0.5,
+            ability_sd: 0.3,
+            subjects: 1,
+            skill_sd: 0.0,
+            options_known: true,
+        };
+        let mut rng = random::stream(11, "strangers");
+        Self {
+            folder: TempDir::new().unwrap(),
+            items: world.items(&mut rng),
+            rng,
+        }
+    }
+
+    fn model(&mut self) -> Vec<u32> {
+        self.items.model(&mut self.rng)
+    }
+
+    /// A fresh model that repeats `share` of another's answers.
+    fn copy(&mut self, source: &[u32], share: f64) -> Vec<u32> {
+        let own = self.model();
+        copy(source, &own, share, &mut self.rng)
+    }
+
+    /// Writes a model's log; its reference.
+    fn log(&self, name: &str, answers: &[u32]) -> String {
+        let path = self.folder.path().join(name);
+        let mut log = String::new();
+        for (item, answer) in answers.iter().enumerate() {
+            writeln!(log, "{{\"id\":{item},\"target\":\"option 0\",\"answer\":\"option {answer}\",\"options\":5}}").unwrap();
+        }
+        fs::write(&path, log).unwrap();
+        reference("log:jsonl", &path)
+    }
+}
+
+/// `log10_p_calibrated` of same wrong answers of one pair.
+fn calibrated(pair: &Value) -> f64 {
+    let index = &pair["indices"][0];
+    assert_eq!(index["index"], "shared_wrong");
+    number(&index["log10_p_calibrated"])
+}
+
+#[test]
+fn a_panel_tells_a_copy_from_a_stranger() {
+    let mut strangers = Strangers::new();
+    let source = strangers.model();
+    let stranger = strangers.model();
+    let copied = strangers.copy(&source, 0.3);
+    let mut args = vec!["overlap".to_owned()];
+    for (name, answers) in [
+        ("source", &source),
+        ("stranger", &stranger),
+        ("copied", &copied),
+    ] {
+        args.push(strangers.log(name, answers));
+    }
+    args.push("--panel".to_owned());
+    for member in 0..9 {
+        let answers = strangers.model();
+        args.push(strangers.log(&format!("p{member}"), &answers));
+    }
+    let out = strangers.folder.path().join("report").display().to_string();
+    args.extend(["-o".to_owned(), out.clone(), "--json".to_owned()]);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let result = json(&args);
+    assert_eq!(result["conclusion"], "against_panel");
+    let panel = &result["panel"];
+    assert_eq!(panel["members"].as_array().unwrap().len(), 9);
+    let pairs = panel["pairs"].as_array().unwrap();
+    let pair = |first: &str, second: &str| {
+        pairs
+            .iter()
+            .find(|pair| pair["first"] == first && pair["second"] == second)
+            .unwrap()
+    };
+    let (kin, strange) = (pair("source", "copied"), pair("source", "stranger"));
+    assert!(
+        calibrated(kin) < -6.0 && calibrated(strange) > -3.0,
+        "{kin} {strange}"
+    );
+    assert!((number(&kin["rank"]["log10_p"]) - 0.1_f64.log10()).abs() < 1e-9);
+    let copied = &kin["copied_fraction"];
+    assert!(
+        number(&copied["low"]) < 0.3
+            && 0.3 < number(&copied["high"])
+            && number(&copied["low"]) > 0.1,
+        "{copied}"
+    );
+    assert!(number(&strange["copied_fraction"]["low"]) < 0.05);
+    let rarest: Vec<f64> = kin["carriers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| number(&row["repeats"]))
+        .collect();
+    assert!(!rarest.is_empty() && rarest.is_sorted());
+    // The naive test calls strangers, too; the panel's own pairs say so.
+    let naive = &result["not_evidence"]["panel_pairs_below_1e_6"];
+    assert_eq!(
+        (&naive["pairs"], &naive["by_error_overlap"]),
+        (&Value::from(36), &Value::from(36))
+    );
+    let page = fs::read_to_string(Path::new(&out).join("index.html")).unwrap();
+    assert!(page.contains("Held against a panel") && page.contains("source and copied"));
+}
+
+#[test]
+fn a_claimed_base_explains_what_its_derivatives_share_and_no_more() {
+    let mut strangers = Strangers::new();
+    let base = strangers.model();
+    let first = strangers.copy(&base, 0.5);
+    let (own, more) = (strangers.copy(&base, 0.5), strangers.copy(&base, 0.5));
+    let copied = copy(&first, &more, 0.4, &mut strangers.rng);
+    let mut panel = Vec::new();
+    for member in 0..12 {
+        let answers = strangers.copy(&base, 0.5);
+        panel.push(strangers.log(&format!("p{member}"), &answers));
+    }
+    let base = strangers.log("base", &base);
+    let first = strangers.log("first", &first);
+    let claim = |name: &str, suspect: &[u32]| {
+        let suspect = strangers.log(name, suspect);
+        let mut args = vec![
+            "overlap", &first, &suspect, "--base", &base, "--json", "--panel",
+        ];
+        args.extend(panel.iter().map(String::as_str));
+        json(&args)["panel"]["claims"][0].clone()
+    };
+    let honest = claim("honest", &own);
+    let more = claim("copied", &copied);
+    assert_eq!(
+        (&more["base"], &more["derivatives"]),
+        (&Value::from("base"), &Value::from(12))
+    );
+    assert!(number(&more["student_log10_p"]) < -3.0, "{more}");
+    assert!(
+        (number(&more["rank_log10_p"]) - (1.0_f64 / 13.0).log10()).abs() < 1e-9,
+        "{more}"
+    );
+    assert!(number(&honest["student_log10_p"]) > -2.0, "{honest}");
+}
+
+#[test]
+fn too_small_a_panel_leaves_the_report_descriptive() {
+    let mut strangers = Strangers::new();
+    let mut logs = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        let answers = strangers.model();
+        logs.push(strangers.log(name, &answers));
+    }
+    let output = kinprobe(&["overlap", &logs[0], &logs[1], "--panel", &logs[2], &logs[3]]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("descriptive only: the panel has 2 models; 3 or more"),
+        "{text}"
+    );
 }

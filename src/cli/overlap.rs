@@ -23,6 +23,12 @@ pub struct Args {
     /// log:inspect:file
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<AnswersRef>,
+    /// Answers of other models to the same items, which say what independent models share; three or more
+    #[arg(long, value_name = "RUN", num_args = 1..)]
+    panel: Vec<AnswersRef>,
+    /// Answers of the base that the second model is said to come from, as all of the panel do
+    #[arg(long, value_name = "RUN", requires = "panel")]
+    base: Option<AnswersRef>,
     /// Folder for the report: index.html, result.json and items.csv
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -51,12 +57,21 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         filter: args.filter.clone(),
         scorer: args.scorer.clone(),
     };
-    let task = Bars::shared(global).start("reading answers", args.runs.len() as u64);
-    let sheet = import::import(&args.runs, &choice, |_| task.advance(1))?;
+    let logs: Vec<AnswersRef> = args
+        .runs
+        .iter()
+        .chain(&args.panel)
+        .chain(&args.base)
+        .cloned()
+        .collect();
+    let task = Bars::shared(global).start("reading answers", logs.len() as u64);
+    let sheet = import::import(&logs, &choice, |_| task.advance(1))?;
     drop(task);
     let settings = Settings {
         seed: args.seed,
         options: args.options,
+        panel: (args.runs.len()..args.runs.len() + args.panel.len()).collect(),
+        base: args.base.as_ref().map(|_| logs.len() - 1),
     };
     let overlap = overlap::overlap(&sheet, &settings);
     let document = Document {
@@ -86,6 +101,11 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
 fn reproduce(args: &Args) -> String {
     let mut words = vec!["kinprobe overlap".to_owned()];
     words.extend(args.runs.iter().map(ToString::to_string));
+    if !args.panel.is_empty() {
+        words.push("--panel".to_owned());
+        words.extend(args.panel.iter().map(ToString::to_string));
+    }
+    words.extend(args.base.iter().map(|base| format!("--base {base}")));
     words.extend(args.options.map(|options| format!("--options {options}")));
     words.extend(
         args.filter

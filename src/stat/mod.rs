@@ -11,6 +11,7 @@ pub mod consistency;
 pub mod copying;
 pub mod correlation;
 pub mod curve;
+pub mod edit;
 pub mod equality;
 pub mod index;
 pub mod interval;

@@ -2,6 +2,10 @@
 
 use serde::Serialize;
 
+use super::consensus::Deviation;
+use super::free_text::TextErrors;
+use super::panel::AgainstPanel;
+
 /// Answers of several models to the same items, compared.
 #[derive(Debug, Clone, Serialize)]
 pub struct Overlap {
@@ -15,6 +19,8 @@ pub struct Overlap {
     pub pairs: Vec<PairRow>,
     /// Which models are wrong together.
     pub upset: Stated<UpSet>,
+    /// The compared pairs beside a panel of other models.
+    pub panel: Stated<AgainstPanel>,
     /// Items with shared wrong answers, the rarest first.
     pub items: Items,
     /// What must not be read as evidence.
@@ -78,6 +84,8 @@ pub struct Estimate {
 pub struct RunRow {
     /// What it is called.
     pub label: String,
+    /// `compared`, `panel` or `base`.
+    pub role: &'static str,
     /// What was read.
     pub source: String,
     /// How its answers were written down.
@@ -92,6 +100,8 @@ pub struct RunRow {
     pub right: u64,
     /// Their share, with Wilson's interval.
     pub accuracy: Stated<Estimate>,
+    /// Free answers letter by letter.
+    pub text_errors: Stated<TextErrors>,
     /// Agreement of repeated answers: what the same model reaches with itself.
     pub self_agreement: Stated<SelfAgreement>,
 }
@@ -171,6 +181,11 @@ pub struct PairRow {
     pub capa: Stated<Estimate>,
     /// CAPA of the probabilities of the options.
     pub capa_probabilistic: Stated<Estimate>,
+    /// Free answers: edits of the right text that both make, of those that either makes, where both are
+    /// wrong.
+    pub shared_slips: Stated<Estimate>,
+    /// Items without a truth: departures from what most others answer.
+    pub deviation_from_consensus: Stated<Deviation>,
     /// Accuracy of the first less that of the second.
     pub accuracy_difference: Stated<Difference>,
     /// Resamples behind the bootstrap intervals.
@@ -290,6 +305,8 @@ pub struct NotEvidence {
     pub why: &'static str,
     /// Share of the pairs of this report that fall below one in a million.
     pub pairs_below_1e_6: Below,
+    /// The same of the pairs of panel members alone.
+    pub panel_pairs_below_1e_6: Stated<Below>,
     /// One per pair.
     pub pairs: Vec<NaiveRow>,
 }

@@ -3,10 +3,13 @@
 //! Everything here describes. Whether an overlap is more than models of this kind share anyway can only be
 //! said beside other models; see [`NotEvidence`] for the numbers that pretend to say it without.
 
+mod consensus;
 mod data;
+mod free_text;
 mod items;
 mod options;
 mod pairs;
+mod panel;
 mod suites;
 mod tally;
 mod upset;
@@ -15,20 +18,54 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use consensus::Deviation;
 pub use data::*;
+pub use free_text::TextErrors;
 pub use items::table;
+pub use panel::AgainstPanel;
+pub use panel::CalibrationRow;
+pub use panel::CarrierRow;
+pub use panel::ClaimRow;
+pub use panel::Copied;
+pub use panel::IndexResult;
+pub use panel::IndexRow;
+pub use panel::PanelPair;
+pub use panel::Rank;
 
 use crate::record::import::Sheet;
+use free_text::FreeTexts;
+use pairs::Extras;
 use pairs::share;
 use view::View;
 
 /// What may be chosen.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Seed of the resamples.
     pub seed: u64,
     /// Number of options of items whose log does not say it.
     pub options: Option<u32>,
+    /// Models (columns) that the others are held against.
+    pub panel: Vec<usize>,
+    /// The base that the panel and the second model of a pair are said to come from.
+    pub base: Option<usize>,
+}
+
+impl Settings {
+    /// The models that are neither of the panel nor the base.
+    fn compared(&self, models: usize) -> Vec<usize> {
+        (0..models)
+            .filter(|at| self.role(*at) == "compared")
+            .collect()
+    }
+
+    fn role(&self, at: usize) -> &'static str {
+        match self.panel.contains(&at) {
+            true => "panel",
+            false if self.base == Some(at) => "base",
+            false => "compared",
+        }
+    }
 }
 
 /// Why independence is no null.
@@ -45,9 +82,15 @@ pub fn overlap(sheet: &Sheet, settings: &Settings) -> Overlap {
     let suites = suites::suites(sheet);
     let vacuous: Vec<bool> = suites.iter().map(|suite| suite.vacuous.is_some()).collect();
     let view = View::new(sheet, &vacuous, settings.options);
-    let runs: Vec<RunRow> = (0..sheet.columns.len()).map(|at| run(&view, at)).collect();
+    let extras = Extras {
+        texts: FreeTexts::new(&view),
+        without_truth: consensus::without_truth(&view),
+    };
+    let runs: Vec<RunRow> = (0..sheet.columns.len())
+        .map(|at| run(&view, at, settings.role(at), extras.texts.errors(at)))
+        .collect();
     let (mut pairs, naive): (Vec<PairRow>, Vec<NaiveRow>) =
-        pairs::pairs(&view, settings).into_iter().unzip();
+        pairs::pairs(&view, settings, &extras).into_iter().unzip();
     for (pair, capa) in pairs
         .iter_mut()
         .zip(options::probabilistic(&view, settings.seed))
@@ -57,10 +100,12 @@ pub fn overlap(sheet: &Sheet, settings: &Settings) -> Overlap {
     Overlap {
         matrices: matrices(&runs, &pairs),
         upset: upset::upset(&view),
+        panel: panel::against(&view, settings),
         items: items::items(&view),
         not_evidence: NotEvidence {
             why: WHY,
-            pairs_below_1e_6: below(&naive),
+            pairs_below_1e_6: below(&naive.iter().collect::<Vec<_>>()),
+            panel_pairs_below_1e_6: panel_below(&naive, &runs),
             pairs: naive,
         },
         notes: notes(sheet, &suites),
@@ -70,13 +115,14 @@ pub fn overlap(sheet: &Sheet, settings: &Settings) -> Overlap {
     }
 }
 
-fn run(view: &View<'_>, at: usize) -> RunRow {
+fn run(view: &View<'_>, at: usize, role: &'static str, text_errors: Stated<TextErrors>) -> RunRow {
     let column = &view.sheet.columns[at];
     let verdicts: Vec<bool> = view.columns[at].right.iter().flatten().copied().collect();
     let judged = verdicts.len() as u64;
     let right = verdicts.iter().filter(|right| **right).count() as u64;
     RunRow {
         label: column.label.clone(),
+        role,
         source: column.source.clone(),
         format: column.format.to_owned(),
         answered: column.cells.iter().flatten().count() as u64,
@@ -84,18 +130,38 @@ fn run(view: &View<'_>, at: usize) -> RunRow {
         judged,
         right,
         accuracy: share(right, judged, "no answer was judged"),
+        text_errors,
         self_agreement: pairs::with_itself(view, at),
     }
 }
 
-fn below(naive: &[NaiveRow]) -> Below {
+/// The pairs of panel members alone: what models that nobody compares reach.
+fn panel_below(naive: &[NaiveRow], runs: &[RunRow]) -> Stated<Below> {
+    let panel: Vec<&str> = runs
+        .iter()
+        .filter(|run| run.role == "panel")
+        .map(|run| run.label.as_str())
+        .collect();
+    let member = |label: &String| panel.contains(&label.as_str());
+    let of_panel: Vec<&NaiveRow> = naive
+        .iter()
+        .filter(|row| member(&row.first) && member(&row.second))
+        .collect();
+    let below = below(&of_panel);
+    Stated::from_option((below.pairs > 0).then_some(below), || {
+        "there is no panel of two or more models".to_owned()
+    })
+}
+
+fn below(naive: &[&NaiveRow]) -> Below {
     let hits = |of: fn(&NaiveRow) -> &Stated<Naive>| {
-        let values: Vec<f64> = naive
+        let values = naive
             .iter()
-            .filter_map(|row| Some(of(row).value()?.log10_p))
-            .collect();
-        let below = values.iter().filter(|value| **value < QUOTED_LOG10).count();
-        (values.len() as u64, below as u64)
+            .filter_map(|row| Some(of(row).value()?.log10_p));
+        let (all, below) = values.fold((0, 0), |(all, below), value| {
+            (all + 1, below + u64::from(value < QUOTED_LOG10))
+        });
+        (all, below)
     };
     let (pairs, by_error_overlap) = hits(|row| &row.error_overlap);
     let (same_wrong_pairs, by_same_wrong) = hits(|row| &row.same_wrong);

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::Settings;
+use super::consensus::deviation;
 use super::data::Counts;
 use super::data::Difference;
 use super::data::Estimate;
@@ -11,6 +12,7 @@ use super::data::NaiveRow;
 use super::data::PairRow;
 use super::data::SelfAgreement;
 use super::data::Stated;
+use super::free_text::FreeTexts;
 use super::tally::MEASURES;
 use super::tally::Tally;
 use super::tally::Totals;
@@ -26,8 +28,18 @@ const FEWEST: usize = 2_000;
 /// Level of every interval.
 pub(super) const LEVEL: f64 = 0.95;
 
+/// What is measured once for all pairs.
+pub(super) struct Extras {
+    pub texts: FreeTexts,
+    pub without_truth: Vec<usize>,
+}
+
 /// One row per pair, and its naive numbers.
-pub(super) fn pairs(view: &View<'_>, settings: &Settings) -> Vec<(PairRow, NaiveRow)> {
+pub(super) fn pairs(
+    view: &View<'_>,
+    settings: &Settings,
+    extras: &Extras,
+) -> Vec<(PairRow, NaiveRow)> {
     let count = view.columns.len();
     let pairs: Vec<(usize, usize)> = (0..count)
         .flat_map(|a| (a + 1..count).map(move |b| (a, b)))
@@ -35,7 +47,7 @@ pub(super) fn pairs(view: &View<'_>, settings: &Settings) -> Vec<(PairRow, Naive
     let draws = (DRAWS / pairs.len().max(1)).max(FEWEST);
     pairs
         .into_par_iter()
-        .map(|(a, b)| Pair::new(view, a, b).rows(view, draws, settings))
+        .map(|(a, b)| Pair::new(view, a, b).rows(view, draws, settings, extras))
         .collect()
 }
 
@@ -70,7 +82,13 @@ impl Pair {
         }
     }
 
-    fn rows(&self, view: &View<'_>, draws: usize, settings: &Settings) -> (PairRow, NaiveRow) {
+    fn rows(
+        &self,
+        view: &View<'_>,
+        draws: usize,
+        settings: &Settings,
+        extras: &Extras,
+    ) -> (PairRow, NaiveRow) {
         let label = |at: usize| view.sheet.columns[at].label.clone();
         let (first, second) = (label(self.first), label(self.second));
         let verdicts = &self.totals.verdicts;
@@ -107,6 +125,12 @@ impl Pair {
             capa,
             capa_probabilistic: Stated::missing(
                 "the logs do not both hold probabilities of the options",
+            ),
+            shared_slips: extras.texts.shared_slips(self.first, self.second),
+            deviation_from_consensus: deviation(
+                view,
+                (self.first, self.second),
+                &extras.without_truth,
             ),
             accuracy_difference: Stated::from_option(difference(verdicts), || self.why()),
             draws,

@@ -149,3 +149,62 @@ fn a_seed_repeats_every_number() {
     };
     assert_eq!(text(4), text(4));
 }
+
+#[test]
+fn free_answers_are_read_letter_by_letter() {
+    let log = |answers: [&str; 3]| {
+        let rows = ["the quick fox", "caf\u{e9}", "short"]
+            .iter()
+            .zip(answers)
+            .enumerate();
+        let row = |(item, (target, answer)): (usize, (&&str, &str))| {
+            serde_json::json!({"id": item, "target": target, "answer": answer}).to_string()
+        };
+        rows.map(row).collect::<Vec<_>>().join("\n")
+    };
+    // The accent may be written apart; a family emoji is one letter.
+    let logs = [
+        log([
+            "the qwick fox",
+            "cafe\u{301}",
+            "sh\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}rt",
+        ]),
+        log(["thee qwick fx", "coffee", "short"]),
+    ];
+    let overlap = overlap(&sheet_of(&logs), &Settings::default());
+    let first = overlap.runs[0].text_errors.value().unwrap();
+    assert_eq!((first.items, first.too_long), (3, 0));
+    assert!((first.character_error_rate - 2.0 / 22.0).abs() < 1e-12);
+    assert!((first.word_error_rate - 2.0 / 5.0).abs() < 1e-12);
+    assert!((first.normalised_edit_distance - (1.0 / 13.0 + 1.0 / 5.0) / 3.0).abs() < 1e-12);
+    let slips = overlap.pairs[0].shared_slips.value().unwrap();
+    assert_eq!((slips.n, slips.value), (3, 1.0 / 3.0));
+    let letters = compared(&["0102", "0012"]);
+    assert!(letters.pairs[0].shared_slips.value().is_none());
+}
+
+#[test]
+fn without_a_truth_departures_from_the_others_are_counted() {
+    let log = |answers: &str| {
+        let row = |(item, answer): (usize, char)| {
+            serde_json::json!({"id": item, "answer": answer}).to_string()
+        };
+        answers
+            .chars()
+            .enumerate()
+            .map(row)
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let logs = ["xxab", "xxac", "xyaa", "xzaa"].map(log);
+    let overlap = overlap(&sheet_of(&logs), &Settings::default());
+    let deviation = overlap.pairs[0].deviation_from_consensus.value().unwrap();
+    // On the second item the others disagree; on the last both depart, each in its own way.
+    assert_eq!(
+        (deviation.items, deviation.first, deviation.second),
+        (3, 1, 1)
+    );
+    assert_eq!((deviation.both, deviation.both_alike), (1, 0));
+    let last = overlap.pairs[5].deviation_from_consensus.value().unwrap();
+    assert_eq!((last.items, last.both, last.both_alike), (3, 1, 0));
+}

@@ -1,5 +1,6 @@
 //! Answers as numbers: which of them are the same answer, and how they read.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use sha2::Digest;
@@ -54,18 +55,31 @@ impl Texts {
     pub fn shown(&self, id: TextId) -> &str {
         self.shown.get(id as usize).map_or("", |text| text)
     }
+
+    /// The text as it came; `None` of a text that was too long to be kept whole.
+    pub fn whole(&self, id: TextId) -> Option<&str> {
+        let shown = self.shown.get(id as usize)?;
+        shown.chars().nth(SHOWN).is_none().then_some(shown)
+    }
+
+    /// The whole text in Unicode normal form C.
+    pub fn composed(&self, id: TextId) -> Option<String> {
+        self.whole(id).map(composed)
+    }
+}
+
+/// Normal form C.
+fn composed(text: &str) -> String {
+    text.nfc().map(|(c, _)| c).collect()
 }
 
 /// What must be equal for two answers to be the same one.
 fn key(text: &str) -> String {
-    let composed;
-    let text = if text.is_ascii() {
-        text
-    } else {
-        composed = text.nfc().map(|(c, _)| c).collect::<String>();
-        &composed
+    let text = match text.is_ascii() {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(composed(text)),
     };
-    let normal = normalise(text);
+    let normal = normalise(&text);
     if normal.is_empty() {
         format!("as written {text}")
     } else {

@@ -1,6 +1,7 @@
 //! Answers of several models side by side: terminal, `result.json`, one page, and the table of all items.
 
 mod page;
+mod panel;
 mod terminal;
 mod upset;
 
@@ -54,24 +55,35 @@ struct Row<'a> {
     reproduce: &'a str,
 }
 
-/// What may be concluded without other models to compare with.
-const CONCLUSION: &str = "descriptive_only";
-
-/// Why.
-const BECAUSE: &str = "No panel of other models was given, so that nothing here says whether an overlap is larger than \
-    between any two models of this kind: models share errors because items are hard, not only because one was made \
-    from the other.";
+/// What may be concluded, in a word, and why.
+fn conclusion(overlap: &Overlap) -> (&'static str, &'static str) {
+    match overlap.panel {
+        Stated::Missing { .. } => (
+            "descriptive_only",
+            "No panel of other models stands beside the answers, so that nothing here says whether an overlap is larger \
+             than between any two models of this kind: models share errors because items are hard, not only because one \
+             was made from the other.",
+        ),
+        Stated::Value(_) => (
+            "against_panel",
+            "Shared answers are held against what a panel of other models shares. A small p says that the two are more \
+             alike than the panel's models are: also for distilled models, and for models trained on the same private \
+             data. Answers alone never decide lineage.",
+        ),
+    }
+}
 
 /// The document as JSON.
 ///
 /// # Errors
 /// Only for data that JSON has no form for.
 pub fn json(document: &Document<'_>) -> Result<String, Error> {
+    let (conclusion, because) = conclusion(document.overlap);
     pretty(&Row {
         schema: SCHEMA,
         tool: &document.tool,
-        conclusion: CONCLUSION,
-        because: BECAUSE,
+        conclusion,
+        because,
         overlap: document.overlap,
         reproduce: &document.reproduce,
     })

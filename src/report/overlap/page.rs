@@ -2,9 +2,11 @@
 
 use askama::Template;
 
-use super::BECAUSE;
 use super::Document;
+use super::MISSING;
+use super::conclusion;
 use super::decimals;
+use super::panel;
 use super::percent;
 use super::reason;
 use super::significant;
@@ -32,6 +34,9 @@ struct Limits {
     /// Rows and columns of a matrix.
     side: usize,
     pairs: usize,
+    /// Pairs beside the panel, and items that carry the evidence of each.
+    panel: usize,
+    carriers: usize,
     items: usize,
     /// Characters of a prompt or an answer.
     passage: usize,
@@ -43,6 +48,8 @@ const LIMITS: [Limits; 3] = [
     Limits {
         side: 64,
         pairs: 500,
+        panel: 60,
+        carriers: 20,
         items: 200,
         passage: 400,
         rows: 200,
@@ -50,6 +57,8 @@ const LIMITS: [Limits; 3] = [
     Limits {
         side: 40,
         pairs: 200,
+        panel: 20,
+        carriers: 10,
         items: 60,
         passage: 300,
         rows: 60,
@@ -57,6 +66,8 @@ const LIMITS: [Limits; 3] = [
     Limits {
         side: 20,
         pairs: 60,
+        panel: 8,
+        carriers: 5,
         items: 15,
         passage: 120,
         rows: 20,
@@ -83,11 +94,14 @@ pub(super) fn html(document: &Document<'_>) -> Result<String, Error> {
 struct Page {
     shell: Shell,
     title: String,
+    headline: &'static str,
     because: &'static str,
-    runs: Vec<[String; 7]>,
+    runs: Vec<[String; 9]>,
     maps: Vec<Map>,
     picture: Option<Picture>,
     no_picture: String,
+    panel: Option<panel::Section>,
+    no_panel: String,
     pairs: Vec<Vec<String>>,
     pairs_left: usize,
     items_line: String,
@@ -155,7 +169,16 @@ impl Page {
                 overlap.runs.len(),
                 number::count(overlap.items.total)
             ),
-            because: BECAUSE,
+            headline: match overlap.panel.value() {
+                Some(_) => "Held against a panel",
+                None => "Descriptive only",
+            },
+            because: conclusion(overlap).1,
+            panel: overlap
+                .panel
+                .value()
+                .map(|panel| panel::Section::new(panel, limits.panel, limits.carriers)),
+            no_panel: reason(&overlap.panel).unwrap_or_default().to_owned(),
             runs: overlap.runs.iter().take(limits.rows).map(run).collect(),
             maps: overlap
                 .matrices
@@ -289,18 +312,28 @@ fn items_line(overlap: &Overlap, on_page: usize) -> String {
     line
 }
 
-fn run(run: &RunRow) -> [String; 7] {
+fn run(run: &RunRow) -> [String; 9] {
     let itself = match run.self_agreement.value() {
         Some(itself) => percent(&itself.exact_match),
-        None => "missing".to_owned(),
+        None => MISSING.to_owned(),
     };
     [
         shown(&run.label),
+        run.role.to_owned(),
         number::count(run.answered),
         number::count(run.failed),
         number::count(run.right),
         decimals(&run.accuracy),
         itself,
+        run.text_errors.value().map_or_else(
+            || MISSING.to_owned(),
+            |errors| {
+                format!(
+                    "{:.3} / {:.3}",
+                    errors.character_error_rate, errors.word_error_rate
+                )
+            },
+        ),
         shown(&run.source),
     ]
 }
@@ -317,13 +350,23 @@ fn pair(pair: &PairRow) -> Vec<String> {
         percent(&pair.exact_match),
         decimals(&pair.error_consistency),
         pair.largest_error_consistency
-            .map_or_else(|| "missing".to_owned(), |most| format!("{most:.3}")),
+            .map_or_else(|| MISSING.to_owned(), |most| format!("{most:.3}")),
         significant(&pair.odds_ratio),
         decimals(&pair.copy_probability),
         decimals(&pair.capa),
         decimals(&pair.capa_probabilistic),
+        percent(&pair.shared_slips),
+        pair.deviation_from_consensus.value().map_or_else(
+            || MISSING.to_owned(),
+            |deviation| {
+                format!(
+                    "{} / {}, {} alike",
+                    deviation.first, deviation.second, deviation.both_alike
+                )
+            },
+        ),
         pair.accuracy_difference.value().map_or_else(
-            || "missing".to_owned(),
+            || MISSING.to_owned(),
             |difference| {
                 format!(
                     "{:+.3} ({})",
@@ -336,9 +379,17 @@ fn pair(pair: &PairRow) -> Vec<String> {
 }
 
 fn below(overlap: &Overlap) -> String {
-    let below = &overlap.not_evidence.pairs_below_1e_6;
+    let naive = &overlap.not_evidence;
+    let all = below_words("this report", &naive.pairs_below_1e_6);
+    match naive.panel_pairs_below_1e_6.value() {
+        Some(panel) => format!("{all} {}", below_words("the panel alone", panel)),
+        None => all,
+    }
+}
+
+fn below_words(of: &str, below: &crate::evidence::overlap::Below) -> String {
     format!(
-        "Of the pairs of this report, {} of {} have p < 1e-6 against independent errors, and {} of {} against evenly spread \
+        "Of the pairs of {of}, {} of {} have p < 1e-6 against independent errors, and {} of {} against evenly spread \
          wrong answers.",
         below.by_error_overlap, below.pairs, below.by_same_wrong, below.same_wrong_pairs
     )

@@ -4,9 +4,11 @@
 use super::Document;
 use super::MISSING;
 use super::decimals;
+use super::panel;
 use super::percent;
 use super::reason;
 use super::significant;
+use crate::evidence::overlap::Deviation;
 use crate::evidence::overlap::Naive;
 use crate::evidence::overlap::NaiveRow;
 use crate::evidence::overlap::Overlap;
@@ -40,11 +42,15 @@ pub fn screen(document: &Document<'_>, files: Option<&super::Written>, style: St
     );
     let mut lines = vec![
         style.dim(&terminal::one_line(&title, style)),
-        style.bold("○ descriptive only: no panel of other models to compare with"),
+        style.bold(&headline(overlap)),
         String::new(),
     ];
     lines.extend(runs(overlap, style));
     lines.push(String::new());
+    if let Some(against) = overlap.panel.value() {
+        lines.extend(panel::screen(against, style));
+        lines.push(String::new());
+    }
     match (&overlap.pairs[..], &overlap.not_evidence.pairs[..]) {
         ([pair], [naive]) => lines.extend(one_pair(pair, naive, style)),
         _ => lines.extend(several(overlap, style)),
@@ -65,6 +71,13 @@ pub fn screen(document: &Document<'_>, files: Option<&super::Written>, style: St
         lines.extend(terminal::block(&table, LABELS, style));
     }
     lines.join("\n") + "\n"
+}
+
+fn headline(overlap: &Overlap) -> String {
+    match reason(&overlap.panel) {
+        Some(reason) => format!("○ descriptive only: {reason}"),
+        None => "● held against a panel of other models".to_owned(),
+    }
 }
 
 fn runs(overlap: &Overlap, style: Style) -> Vec<String> {
@@ -165,6 +178,17 @@ fn one_pair(pair: &PairRow, naive: &NaiveRow, style: Style) -> Vec<String> {
             &decimals(&pair.capa_probabilistic),
         ));
     }
+    if let Some(slips) = pair.shared_slips.value() {
+        let text = format!(
+            "{:.1} % of {} edits of the right texts",
+            100.0 * slips.value,
+            slips.n
+        );
+        rows.push(line("shared slips", &text));
+    }
+    if let Some(deviation) = pair.deviation_from_consensus.value() {
+        rows.push(line("without a truth", &deviation_words(deviation)));
+    }
     if let Some(difference) = pair.accuracy_difference.value() {
         let text = format!(
             "differ by {:+.3}, log10 p {} (McNemar)",
@@ -189,6 +213,13 @@ fn one_pair(pair: &PairRow, naive: &NaiveRow, style: Style) -> Vec<String> {
     ];
     lines.extend(terminal::block(&against, MEASURES, style));
     lines
+}
+
+pub(super) fn deviation_words(deviation: &Deviation) -> String {
+    format!(
+        "of {} items where most others agree, {} and {} depart from them, {} both, {} with the same answer",
+        deviation.items, deviation.first, deviation.second, deviation.both, deviation.both_alike
+    )
 }
 
 fn because<T>(stated: &Stated<T>) -> String {

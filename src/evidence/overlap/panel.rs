@@ -1,0 +1,493 @@
+//! Pairs of models held against a panel of others that answered the same items.
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::Settings;
+use super::consensus::without_truth;
+use super::data::Stated;
+use super::pairs::LEVEL;
+use super::view::UNKNOWN;
+use super::view::View;
+use crate::stat::copying::answers::Answers;
+use crate::stat::copying::answers::MISSING;
+use crate::stat::copying::calibration::Calibration;
+use crate::stat::copying::calibration::Tested;
+use crate::stat::copying::claim;
+use crate::stat::copying::fraction::Carrier;
+use crate::stat::copying::fraction::carriers;
+use crate::stat::copying::fraction::carrying;
+use crate::stat::copying::fraction::copied_fraction;
+use crate::stat::copying::gbt;
+use crate::stat::copying::k_index;
+use crate::stat::copying::k_index::KIndex;
+use crate::stat::copying::law::PairLaw;
+use crate::stat::copying::law::PanelLaw;
+use crate::stat::copying::m4;
+use crate::stat::copying::omega;
+use crate::stat::copying::rank::rank_ln_p;
+use crate::stat::copying::shared_wrong;
+use crate::stat::tails;
+
+/// Fewest models of a panel: pairs of them are what the law is checked on.
+const FEWEST: usize = 3;
+
+/// The code of a right answer, whatever its spelling.
+const RIGHT: u32 = MISSING - 1;
+
+/// Items that carry the evidence, listed per pair.
+const CARRIERS: usize = 50;
+
+/// Share of the weight that the carriers are counted for.
+const NINE_TENTHS: f64 = 0.9;
+
+/// Steps that the joint law of M4 may take.
+const BUDGET: m4::Budget = m4::Budget(400_000_000);
+
+/// What pairs show beside a panel.
+#[derive(Debug, Clone, Serialize)]
+pub struct AgainstPanel {
+    /// Labels of the panel.
+    pub members: Vec<String>,
+    /// Items that the law was learnt on.
+    pub items: u64,
+    /// What the panel's own pairs show against the law that left them out, by index.
+    pub calibration: Vec<CalibrationRow>,
+    /// One per pair of compared models.
+    pub pairs: Vec<PanelPair>,
+    /// Whether the second of each pair is more like the first than the panel, all of them derivatives of
+    /// one base, is.
+    pub claims: Stated<Vec<ClaimRow>>,
+}
+
+/// How well the law describes the panel itself.
+#[derive(Debug, Clone, Serialize)]
+pub struct CalibrationRow {
+    /// Index.
+    pub index: &'static str,
+    /// Pairs of panel members.
+    pub pairs: u64,
+    /// Mean of their z: 0 if the law is right.
+    pub mean: f64,
+    /// Standard deviation of their z: about 1 if the law is right.
+    pub sd: f64,
+}
+
+/// Two models beside the panel.
+#[derive(Debug, Clone, Serialize)]
+pub struct PanelPair {
+    /// Label.
+    pub first: String,
+    /// Label.
+    pub second: String,
+    /// One per index.
+    pub indices: Vec<IndexRow>,
+    /// Rank of the pair's z of same wrong answers among those of both models with panel members.
+    pub rank: Rank,
+    /// Share of its answers that the second would repeat from the first, the rest its own.
+    pub copied_fraction: Copied,
+    /// The same with the first repeating the second.
+    pub copied_fraction_other_way: Copied,
+    /// Same wrong answers, those first that a panel model would be least likely to repeat.
+    pub carriers: Vec<CarrierRow>,
+    /// How many of all equal answers carry nine tenths of what speaks for copying.
+    pub carrying_nine_tenths: u64,
+}
+
+/// A copied share, by maximum likelihood with its profile interval.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Copied {
+    /// The share.
+    pub value: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Log10 of its likelihood over that of no copying: not a likelihood ratio of lineage.
+    pub log10_ratio: f64,
+}
+
+/// An item that speaks for copying.
+#[derive(Debug, Clone, Serialize)]
+pub struct CarrierRow {
+    /// Suite.
+    pub suite: String,
+    /// Id.
+    pub item: String,
+    /// The shared answer, as the first gave it.
+    pub answer: String,
+    /// Right answer.
+    pub target: Option<String>,
+    /// Probability that an independent model gives the first one's answer.
+    pub repeats: f64,
+}
+
+/// A suspect among derivatives of the base that it is said to come from.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClaimRow {
+    /// Label of the model that it may repeat.
+    pub first: String,
+    /// Label of the suspect.
+    pub suspect: String,
+    /// Label of the base.
+    pub base: String,
+    /// What the p-values are the probability of.
+    pub null: &'static str,
+    /// Repeats of the first's wrong answers.
+    pub repeats: IndexResult,
+    /// z of the base itself with the first.
+    pub base_z: Option<f64>,
+    /// Derivatives that were measured.
+    pub derivatives: u64,
+    /// Mean and standard deviation of their z.
+    pub derivatives_z: Option<(f64, f64)>,
+    /// Rank of the suspect among them; never below one in their number plus one.
+    pub rank_log10_p: f64,
+    /// Student's tail of the suspect's z as one more of a normal population of derivatives.
+    pub student_log10_p: Option<f64>,
+}
+
+/// One index of one pair.
+#[derive(Debug, Clone, Serialize)]
+pub struct IndexRow {
+    /// Short name.
+    pub index: &'static str,
+    /// What the p-value is the probability of.
+    pub null: &'static str,
+    /// The numbers.
+    #[serde(flatten)]
+    pub result: Stated<IndexResult>,
+}
+
+/// A count beside its law.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct IndexResult {
+    /// Items that could count.
+    pub items: u64,
+    /// Items that do.
+    pub observed: u64,
+    /// Mean under the law; absent where the index has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<f64>,
+    /// Standard deviations above the mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub z: Option<f64>,
+    /// Tail under the law.
+    pub log10_p: f64,
+    /// The same after what the panel's own pairs show is taken off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log10_p_calibrated: Option<f64>,
+}
+
+/// A rank among pairs with panel members.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Rank {
+    /// The larger of the p-values of either model's row.
+    pub log10_p: f64,
+    /// Members in the smaller of the rows; p is never below one in this number plus one.
+    pub members: u64,
+}
+
+/// The compared pairs beside the panel; words when there is no panel, or too small a one.
+pub(super) fn against(view: &View<'_>, settings: &Settings) -> Stated<AgainstPanel> {
+    let panel = &settings.panel;
+    if panel.is_empty() {
+        return Stated::missing("no panel of other models (--panel) to compare with");
+    }
+    if panel.len() < FEWEST {
+        return Stated::missing(format!(
+            "the panel has {} models; {FEWEST} or more are needed",
+            panel.len()
+        ));
+    }
+    let (answers, items) = answers(view);
+    if items.is_empty() {
+        return Stated::missing(
+            "no item is left outside of suites where right and wrong say nothing",
+        );
+    }
+    let law = PanelLaw::fit(&answers, panel);
+    let calibrations = Calibrations::new(&law);
+    let compared: Vec<usize> = settings.compared(view.columns.len());
+    let pairs: Vec<(usize, usize)> = compared
+        .iter()
+        .enumerate()
+        .flat_map(|(at, &first)| {
+            compared[at + 1..]
+                .iter()
+                .map(move |&second| (first, second))
+        })
+        .collect();
+    let with_members: Vec<Vec<f64>> = compared
+        .par_iter()
+        .map(|&model| {
+            panel
+                .iter()
+                .filter_map(|&member| shared_wrong::z(&law.pair(model, member)))
+                .collect()
+        })
+        .collect();
+    let beside = |model: usize| {
+        let at = compared.iter().position(|&one| one == model);
+        at.map_or(&[][..], |at| &with_members[at])
+    };
+    let label = |at: usize| view.sheet.columns[at].label.clone();
+    let rows = pairs.par_iter().map(|&(first, second)| {
+        let pair = law.pair(first, second);
+        let back = law.pair(second, first);
+        let (copied, carriers) = copied(&pair, &calibrations);
+        PanelPair {
+            first: label(first),
+            second: label(second),
+            rank: rank(&pair, beside(first), beside(second)),
+            copied_fraction: copied,
+            copied_fraction_other_way: self::copied(&back, &calibrations).0,
+            carrying_nine_tenths: carrying(&carriers, NINE_TENTHS) as u64,
+            carriers: carriers
+                .iter()
+                .filter(|carrier| carrier.wrong)
+                .take(CARRIERS)
+                .map(|carrier| carrier_row(view, first, items[carrier.item], carrier.repeats))
+                .collect(),
+            indices: indices(&law, [&pair, &back], (first, second), &calibrations),
+        }
+    });
+    let claims = settings.base.map(|base| {
+        let claims = pairs.par_iter();
+        claims
+            .map(|&(first, suspect)| claim_row(&law, (first, suspect, base), &label))
+            .collect()
+    });
+    Stated::Value(AgainstPanel {
+        members: panel.iter().map(|&at| label(at)).collect(),
+        items: items.len() as u64,
+        pairs: rows.collect(),
+        claims: Stated::from_option(claims, || "no base was named (--base)".to_owned()),
+        calibration: calibrations.rows(),
+    })
+}
+
+/// All answers for the law, and the items that it is about: those where right and wrong say something, and
+/// those without a truth, whose answers the law takes as they are.
+fn answers(view: &View<'_>) -> (Answers, Vec<usize>) {
+    let open = without_truth(view);
+    let judged = |at: usize| open.binary_search(&at).is_err();
+    let items: Vec<usize> = (0..view.counted.len())
+        .filter(|&at| view.counted[at] || !judged(at))
+        .collect();
+    let facts = items.iter().map(|&at| {
+        let right = if judged(at) { RIGHT } else { MISSING };
+        (right, view.options[usize::from(view.kind[at])])
+    });
+    let mut answers = Answers::of_items(facts);
+    for column in &view.columns {
+        let codes = items
+            .iter()
+            .map(|&at| match (column.right[at], column.codes[at]) {
+                (Some(true), _) => RIGHT,
+                (_, UNKNOWN) => MISSING,
+                (_, code) => code,
+            });
+        // One code per item, so that the length is right.
+        let _ = answers.push(codes.collect());
+    }
+    (answers, items)
+}
+
+/// What the panel's own pairs show, by index.
+struct Calibrations {
+    gbt: Option<Calibration>,
+    shared_wrong: Option<Calibration>,
+    omega: Option<Calibration>,
+    right: Option<Calibration>,
+}
+
+impl Calibrations {
+    fn new(law: &PanelLaw<'_>) -> Self {
+        let members = law.members();
+        let pairs: Vec<(usize, usize)> = members
+            .iter()
+            .enumerate()
+            .flat_map(|(at, &first)| members[at + 1..].iter().map(move |&second| (first, second)))
+            .collect();
+        let z: Vec<[Option<f64>; 4]> = pairs
+            .par_iter()
+            .map(|&(first, second)| {
+                let pair = law.pair(first, second);
+                [
+                    gbt::z(&pair),
+                    shared_wrong::z(&pair),
+                    omega::z(&pair),
+                    m4::right_z(&pair),
+                ]
+            })
+            .collect();
+        let of = |index: usize| Calibration::of(z.iter().filter_map(|z| z[index]));
+        Self {
+            gbt: of(0),
+            shared_wrong: of(1),
+            omega: of(2),
+            right: of(3),
+        }
+    }
+
+    fn rows(&self) -> Vec<CalibrationRow> {
+        let named = [
+            ("gbt", &self.gbt),
+            ("shared_wrong", &self.shared_wrong),
+            ("omega", &self.omega),
+            ("m4, right answers", &self.right),
+        ];
+        let row = |(index, calibration): (&'static str, &Option<Calibration>)| {
+            calibration.map(|one| CalibrationRow {
+                index,
+                pairs: one.pairs as u64,
+                mean: one.mean,
+                sd: one.sd,
+            })
+        };
+        named.into_iter().filter_map(row).collect()
+    }
+}
+
+fn rank(pair: &PairLaw, first: &[f64], second: &[f64]) -> Rank {
+    let rank = |others: &[f64]| shared_wrong::z(pair).map_or(0.0, |z| rank_ln_p(z, others));
+    Rank {
+        log10_p: tails::log10(rank(first).max(rank(second))),
+        members: first.len().min(second.len()) as u64,
+    }
+}
+
+fn indices(
+    law: &PanelLaw<'_>,
+    [pair, back]: [&PairLaw; 2],
+    (first, second): (usize, usize),
+    calibrations: &Calibrations,
+) -> Vec<IndexRow> {
+    let row = |index, null, result| IndexRow {
+        index,
+        null,
+        result,
+    };
+    let plain = |tested: Tested| Stated::Value(tested_row(&tested));
+    let repeats = |pair: &PairLaw| plain(omega::omega(pair, calibrations.omega.as_ref()).repeated);
+    let k = |first, second| {
+        k_row(&k_index::k_index(
+            law.answers(),
+            first,
+            second,
+            law.members(),
+        ))
+    };
+    vec![
+        row(
+            "shared_wrong",
+            shared_wrong::NULL,
+            plain(shared_wrong::shared_wrong(
+                pair,
+                calibrations.shared_wrong.as_ref(),
+            )),
+        ),
+        row(
+            "gbt",
+            gbt::NULL,
+            plain(gbt::gbt(pair, calibrations.gbt.as_ref())),
+        ),
+        row("omega", omega::NULL, repeats(pair)),
+        row("omega, other way round", omega::NULL, repeats(back)),
+        row("m4", m4::NULL, m4_row(pair, calibrations)),
+        row("k_index", k_index::NULL, k(first, second)),
+        row("k_index, other way round", k_index::NULL, k(second, first)),
+    ]
+}
+
+/// The copied share, and the equal answers that say so.
+fn copied(pair: &PairLaw, calibrations: &Calibrations) -> (Copied, Vec<Carrier>) {
+    let spread = calibrations.omega.map_or(1.0, |calibration| calibration.sd);
+    let fraction = copied_fraction(pair, LEVEL, spread);
+    let copied = Copied {
+        value: fraction.estimate,
+        low: fraction.low,
+        high: fraction.high,
+        log10_ratio: fraction.ln_ratio * std::f64::consts::LOG10_E,
+    };
+    (copied, carriers(pair, fraction.estimate))
+}
+
+fn carrier_row(view: &View<'_>, model: usize, at: usize, repeats: f64) -> CarrierRow {
+    let sheet = view.sheet;
+    let item = &sheet.items[at];
+    let answer = sheet.cell(model, at).and_then(|cell| cell.answer);
+    CarrierRow {
+        suite: sheet.suites[item.suite as usize].id.clone(),
+        item: item.id.to_string(),
+        answer: answer.map_or_else(String::new, |id| sheet.texts.shown(id).to_owned()),
+        target: sheet.target(item),
+        repeats,
+    }
+}
+
+fn claim_row(
+    law: &PanelLaw<'_>,
+    (first, suspect, base): (usize, usize, usize),
+    label: &impl Fn(usize) -> String,
+) -> ClaimRow {
+    let claim = claim::claim(law, first, suspect);
+    let theirs = Calibration::of(claim.derivatives.iter().map(|(_, z)| *z));
+    ClaimRow {
+        first: label(first),
+        suspect: label(suspect),
+        base: label(base),
+        null: claim::NULL,
+        repeats: tested_row(&claim.suspect),
+        base_z: claim::claim(law, first, base).z,
+        derivatives: claim.derivatives.len() as u64,
+        derivatives_z: theirs.map(|theirs| (theirs.mean, theirs.sd)),
+        rank_log10_p: tails::log10(claim.rank_ln_p),
+        student_log10_p: claim.student_ln_p.map(tails::log10),
+    }
+}
+
+fn tested_row(tested: &Tested) -> IndexResult {
+    IndexResult {
+        items: tested.items as u64,
+        observed: tested.observed as u64,
+        expected: Some(tested.expected),
+        z: tested.z,
+        log10_p: tails::log10(tested.ln_p),
+        log10_p_calibrated: tested.calibrated_ln_p.map(tails::log10),
+    }
+}
+
+fn m4_row(pair: &PairLaw, calibrations: &Calibrations) -> Stated<IndexResult> {
+    let both = calibrations
+        .right
+        .as_ref()
+        .zip(calibrations.shared_wrong.as_ref());
+    let result = m4::m4(pair, both, BUDGET).map(|m4| IndexResult {
+        items: m4.items as u64,
+        observed: (m4.right + m4.wrong) as u64,
+        expected: Some(m4.expected.0 + m4.expected.1),
+        z: None,
+        log10_p: tails::log10(m4.ln_p),
+        log10_p_calibrated: m4.calibrated_ln_p.map(tails::log10),
+    });
+    Stated::from_option(result, || {
+        "the joint law of so many items would take too long".to_owned()
+    })
+}
+
+fn k_row(index: &KIndex) -> Stated<IndexResult> {
+    let ln_p = index.ln_p.or(index.line_ln_p);
+    let result = ln_p.map(|ln_p| IndexResult {
+        items: index.items as u64,
+        observed: index.observed as u64,
+        expected: None,
+        z: None,
+        log10_p: tails::log10(ln_p),
+        log10_p_calibrated: None,
+    });
+    Stated::from_option(result, || {
+        "no panel member makes as many mistakes, and their numbers do not vary".to_owned()
+    })
+}
