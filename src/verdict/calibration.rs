@@ -110,10 +110,9 @@ pub struct Decides {
     pub decides_at_log10_lr: f64,
     /// Origin of the number.
     pub because: String,
-    /// Families that read different matrices and whose scores do not rise together on pairs of
-    /// independent runs: their logarithms may be added.
+    /// Families that read different matrices: their logarithms are added.
     pub independent_families: Vec<String>,
-    /// How that was found.
+    /// Why these, and how far their scores rise together on pairs of independent runs.
     pub independent_because: String,
 }
 

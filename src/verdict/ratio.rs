@@ -42,8 +42,8 @@ pub(super) struct Combined {
 type Families<'a> = BTreeMap<&'a str, (Ratio, &'a str)>;
 
 /// One method per family: of those that apply, the one with the lowest cost in the tables. Families that
-/// [`Calibration`] names as independent read different matrices, and were measured not to rise together on
-/// pairs of independent runs: where two or more of them apply, their ratios are multiplied. Other
+/// [`Calibration`] names as independent read different matrices (how far they rise together on pairs of
+/// independent runs the bench prints): where two or more of them apply, their ratios are multiplied. Other
 /// families read the same weights and never multiply: without the former the highest one counts, which
 /// claims no more than its own table and cap allow.
 pub(super) fn combined(evidence: &[Assessment], calibration: &Calibration) -> Option<Combined> {
