@@ -45,7 +45,7 @@ pub(super) static METHODS: &[&dyn Evidence] = &[
     &identical_tensors::IdenticalTensors,
     &tensor_cosine::TensorCosine,
     &difference::Difference,
-    &difference::Restored,
+    difference::RESTORED,
     &shared_start::SharedStart,
     &norm_gain::NormGain,
     &std_profile::StdProfile,

@@ -14,8 +14,10 @@ use crate::evidence::{Card, Error, Evidence, Needs, Outcome, Pair, Subject};
 use crate::model::{Param, Part, Role, Weights};
 use finding::{finding, table, words};
 use grid::Grid;
-pub(super) use restored::Restored;
 use spectrum::Spectrum;
+
+/// The same once rewritings are undone.
+pub(super) const RESTORED: &dyn Evidence = &restored::Restored;
 
 /// See [`CARD`].
 pub(super) struct Difference;

@@ -17,7 +17,7 @@ use crate::evidence::{Card, Error, Evidence, Finding, Needs, Outcome, Pair};
 use crate::model::{Canonical, Model, Param, Weights};
 
 /// See [`CARD`].
-pub(in crate::evidence::weight) struct Restored;
+pub(super) struct Restored;
 
 static CARD: Card = Card {
     id: "weight.restored_difference",
