@@ -51,10 +51,23 @@ pub(super) fn finding(
     if !story.is_empty() {
         explanation += &format!(" {}.", story.join("; "));
     }
+    let n = changes.len() as u64;
+    described(common, n, controls, details, explanation, changes)
+}
+
+/// A finding that describes and supports nothing.
+pub(super) fn described(
+    statistic: f64,
+    n: u64,
+    controls: &Controls,
+    details: BTreeMap<&'static str, f64>,
+    explanation: String,
+    changes: &[Change],
+) -> Finding {
     Finding {
-        statistic: common,
-        n: changes.len() as u64,
-        null: format!("none; {}", controls.words(common)),
+        statistic,
+        n,
+        null: format!("none; {}", controls.words(statistic)),
         log10_p: None,
         interval: None,
         details,
@@ -68,7 +81,7 @@ pub(super) fn finding(
     }
 }
 
-pub(super) fn table(changes: &[Change]) -> Table {
+fn table(changes: &[Change]) -> Table {
     let columns = [
         "matrix",
         "std of difference",

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use crate::evidence::control::Controls;
 use crate::evidence::{Card, Error, Evidence, Needs, Outcome, Pair, Subject};
 use crate::model::{Param, Part, Role, Weights};
-use finding::{finding, table, words};
+use finding::{described, finding, words};
 use grid::Grid;
 use spectrum::Spectrum;
 

@@ -10,7 +10,7 @@ use candle_core::{Device, Tensor};
 
 use super::grid::Grid;
 use super::spectrum::Spectrum;
-use super::{Change, common, median, numbers, table, words};
+use super::{Change, common, described, median, numbers, words};
 use crate::evidence::control::Controls;
 use crate::evidence::weight::alignment::{self, Alignment, Reading};
 use crate::evidence::{Card, Error, Evidence, Finding, Needs, Outcome, Pair};
@@ -192,25 +192,9 @@ impl Reading for Restoration {
                 " Of the heads' products, query with key has {query_key:.4} in common, value with output {value_output:.4}."
             );
         }
-        Finding {
-            statistic,
-            n: self
-                .changes
-                .iter()
-                .map(|change| change.shape.0 as u64)
-                .sum(),
-            null: format!("none; {}", controls.words(statistic)),
-            log10_p: None,
-            interval: None,
-            details,
-            explanation,
-            caveats: vec![
-                "it describes how related models differ and is no evidence of kinship".to_owned(),
-            ],
-            controls: controls.list.clone(),
-            figures: Vec::new(),
-            table: Some(table(&self.changes)),
-        }
+        let units = self.changes.iter().map(|change| change.shape.0 as u64);
+        let n = units.sum();
+        described(statistic, n, controls, details, explanation, &self.changes)
     }
 }
 
