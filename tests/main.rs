@@ -9,6 +9,7 @@ mod equivalence;
 mod evidence;
 mod hostile;
 mod invariance;
+mod killed;
 mod launder;
 mod map;
 mod not_run;

@@ -238,6 +238,21 @@ fn a_run_that_dies_keeps_what_was_answered() {
 }
 
 #[test]
+fn rows_that_a_kill_left_beside_their_end_are_cleared_away() {
+    let suite = suite(Readout::NextToken);
+    let (folder, path) = finished(&suite);
+    let whole = fs::read(path.with_extension("safetensors")).unwrap();
+    let rows = path.with_extension("rows");
+    fs::write(&rows, b"what the last step would have deleted").unwrap();
+    let store = RecordingStore::named(folder.path(), "m");
+    let parrot = Parrot::new("sha256:a");
+    run(&parrot, &suite, &store).unwrap();
+    assert_eq!(parrot.questions(), 0);
+    assert!(!rows.exists());
+    assert_eq!(fs::read(path.with_extension("safetensors")).unwrap(), whole);
+}
+
+#[test]
 fn lost_or_foreign_activations_are_recorded_again() {
     let suite = suite(Readout::NextToken);
     let (folder, path) = finished(&suite);

@@ -134,11 +134,18 @@ impl Rows {
             sites,
         };
         write(recording, header, &activations)?;
-        match fs::remove_file(&self.path) {
+        Self::forget(recording)?;
+        Ok(activations)
+    }
+
+    /// Deletes the rows of a finished recording, which a kill may have left behind.
+    pub(in crate::record) fn forget(recording: &Path) -> Result<(), Error> {
+        let path = recording.with_extension("rows");
+        match fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io(&self.path, error))
+                Err(Error::io(&path, error))
             }
-            _ => Ok(activations),
+            _ => Ok(()),
         }
     }
 
