@@ -254,7 +254,11 @@ impl<'a> Canonical<'a> {
         })
     }
 
-    fn gain_before(&self, role: &Role) -> Result<Option<Tensor>, Error> {
+    /// The gain of the norm that a matrix reads through, `[hidden_size]`; `None` where there is none.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn gain_before(&self, role: &Role) -> Result<Option<Tensor>, Error> {
         let norm = match role.part {
             Part::Query | Part::Key | Part::Value => Part::AttentionNorm,
             Part::Gate | Part::Up | Part::Router | Part::SharedExpertGate => Part::MlpNorm,
@@ -267,7 +271,11 @@ impl<'a> Canonical<'a> {
         }
     }
 
-    fn gain_behind(&self, role: &Role) -> Result<Option<Tensor>, Error> {
+    /// The gain of the norm that a matrix writes through, `[hidden_size]`; `None` where there is none.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn gain_behind(&self, role: &Role) -> Result<Option<Tensor>, Error> {
         if self.spec.kind.norms_the_stream() {
             return Ok(None);
         }

@@ -14,22 +14,13 @@ pub(super) enum Source<'b> {
 
 /// Appends the numbers to `out`.
 pub(super) fn append(source: Source<'_>, out: &mut Vec<f32>) {
-    let n = match source {
-        Source::F32(bytes) => bytes.len() / 4,
-        Source::F16(bytes) | Source::Bf16(bytes) => bytes.len() / 2,
-    };
-    let start = out.len();
-    out.resize(start + n, 0.0);
-    Arch::new().dispatch(Decode {
-        source,
-        out: &mut out[start..],
-    });
+    Arch::new().dispatch(Decode { source, out });
 }
 
 /// A pass over numbers, compiled once for each instruction set.
 struct Decode<'b, 'o> {
     source: Source<'b>,
-    out: &'o mut [f32],
+    out: &'o mut Vec<f32>,
 }
 
 impl WithSimd for Decode<'_, '_> {
@@ -48,10 +39,8 @@ impl WithSimd for Decode<'_, '_> {
 }
 
 #[inline(always)]
-fn each<const WIDTH: usize>(bytes: &[u8], out: &mut [f32], value: impl Fn([u8; WIDTH]) -> f32) {
-    for (out, raw) in out.iter_mut().zip(bytes.as_chunks::<WIDTH>().0) {
-        *out = value(*raw);
-    }
+fn each<const WIDTH: usize>(bytes: &[u8], out: &mut Vec<f32>, value: impl Fn([u8; WIDTH]) -> f32) {
+    out.extend(bytes.as_chunks::<WIDTH>().0.iter().map(|raw| value(*raw)));
 }
 
 /// Half precision as f32, without a jump: exponent and mantissa are moved into place and the bias is made

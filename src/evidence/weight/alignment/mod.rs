@@ -56,6 +56,8 @@ const WIDEST: usize = 4;
 pub(super) struct Alignment {
     /// `[width, other width]`, f32: rows of the reference times this are in the suspect's basis.
     pub rotation: Tensor,
+    /// The rotation that the embeddings of shared tokens say, where they were asked.
+    pub by_vocabulary: Option<Tensor>,
     /// Mean size of the rotation's diagonal, and of the largest entry of each of its rows: `(1, 1)` when
     /// the bases agree, `(0, 1)` when coordinates changed places, both small after a rotation.
     pub basis: (f64, f64),
@@ -146,6 +148,10 @@ pub(super) fn align(a: &Model, b: &Model, seed: u64) -> Result<Result<Alignment,
         return Ok(Err("suspect: no layers".to_owned()));
     }
     let starts = starts(a, b, &ours, &theirs, seed)?;
+    let by_vocabulary = starts
+        .iter()
+        .find(|(start, _)| *start == Start::Vocabulary)
+        .and_then(|(_, rotation)| rotation.clone());
     let Some(partners) = Partners::find(&ours, &targets, &starts)? else {
         return Ok(Err("reference: a layer has no complete MLP".to_owned()));
     };
@@ -170,6 +176,7 @@ pub(super) fn align(a: &Model, b: &Model, seed: u64) -> Result<Result<Alignment,
         basis: basis(&fit.rotation)?,
         built: [Built::of(&ours)?, Built::of(&theirs)?],
         rotation: fit.rotation,
+        by_vocabulary,
         from,
         similarity: fit.similarity,
         fitted,

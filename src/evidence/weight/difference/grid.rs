@@ -26,6 +26,8 @@ pub(super) struct Grid {
     pub error: f64,
     /// Mean number of distinct values among 32 neighbours.
     pub distinct: f64,
+    /// Share of zeros.
+    pub zeros: f64,
 }
 
 impl Grid {
@@ -34,11 +36,14 @@ impl Grid {
         let mut errors = [0.0f64; 9];
         let (mut blocks, mut distinct) = (0.0f64, 0.0f64);
         let (mut rows_seen, mut row_error) = (0.0f64, 0.0f64);
+        let (mut numbers, mut zeros) = (0, 0);
         for role in matrices.filter(|role| role.layer.is_some()) {
             let Some((rows, columns)) = weights.shape(&role).filter(|(_, n)| *n >= BLOCK) else {
                 continue;
             };
             let values = weights.rows(&role, 0..rows.min(ROWS))?;
+            numbers += values.len();
+            zeros += values.iter().filter(|value| **value == 0.0).count();
             for row in values.chunks_exact(columns) {
                 if let Some(largest) = largest(row) {
                     rows_seen += 1.0;
@@ -60,6 +65,7 @@ impl Grid {
             bits: 0.0,
             error: 0.25,
             distinct: distinct / blocks.max(1.0),
+            zeros: zeros as f64 / f64::max(numbers as f64, 1.0),
         };
         let of_blocks = BITS.map(|bits| (bits, errors[bits as usize], blocks));
         for (bits, sum, count) in of_blocks.chain([(ROW_BITS, row_error, rows_seen)]) {

@@ -158,6 +158,19 @@ impl Change {
     }
 }
 
+impl Change {
+    /// Sizes before a gain was multiplied in, by which squares of the difference grew `growth`-fold and
+    /// those of the reference from `stored` to what they are.
+    fn unfold(&mut self, growth: f64, stored: f64) {
+        let shrunk = stored / self.xx;
+        self.xx *= shrunk;
+        self.yy *= shrunk;
+        self.xy *= shrunk;
+        self.d2 /= growth;
+        self.d4 /= growth * growth;
+    }
+}
+
 fn common(changes: &[Change]) -> Option<f64> {
     let sum = |of: &dyn Fn(&Change) -> f64| changes.iter().map(of).sum::<f64>();
     let all = sum(&|change| change.xx + change.yy);

@@ -1,12 +1,14 @@
 //! The difference of two models whose weights were rewritten: in one basis, each hidden unit beside its
 //! counterpart, at its size.
 
+mod gains;
 mod heads;
+mod scale;
 mod units;
 
 use std::collections::BTreeMap;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::grid::Grid;
 use super::spectrum::Spectrum;
@@ -31,7 +33,8 @@ static CARD: Card = Card {
     null: "None: it says how two related models differ, not whether they are related. Independent models have nothing in \
            common but what picking the most similar unit gives.",
     fooled_by: "A rounding that was done before a rotation leaves no grid, zeros do not survive a rotation either. Basis and \
-                counterparts are estimates: what is not found again counts as a difference.",
+                counterparts are estimates: what is not found again counts as a difference. Sizes are those before gains were \
+                multiplied in where the difference follows the gains, and as they are where it does not.",
     cost: "As weight.unit_agreement, for up to 4 layers.",
     reference: "Undoing the exact symmetries of the decoder, as in the canonical form; the rest as weight.difference.",
     needs: Needs::Weights,
@@ -86,41 +89,108 @@ fn run(
     let (Ok(ours), Ok(theirs)) = (Canonical::of(a), Canonical::of(b)) else {
         return Ok(None);
     };
-    let rotation = snapped(&alignment.rotation)?;
     let matched: Vec<(usize, usize)> = alignment.counterparts().collect();
     let step = matched.len().div_ceil(LAYERS).max(1);
-    let (mut changes, mut spectra, mut scales) = (Vec::new(), Vec::new(), Vec::new());
-    let mut by_heads = [heads::Products::default(); 2];
-    for (layer, counterpart) in matched.iter().step_by(step) {
-        let sides = [(&ours, *counterpart), (&theirs, *layer)];
-        let mut pairs = units::beside(sides, &rotation, seed)?;
-        scales.push(f64::from(units::rescale(&mut pairs)?));
-        for (role, x, y) in pairs {
-            let (rows, columns) = y.dims2()?;
-            let mut change = Change::nothing(role, (rows, columns));
-            let [x, y] = [x, y].map(|matrix| matrix.flatten_all()?.to_vec1::<f32>());
-            let (x, y) = (x?, y?);
-            change.add(&x, &y);
-            changes.push(change);
-            spectra.extend(spectrum(&x, &y, columns));
-        }
-        for (sum, layer) in by_heads
-            .iter_mut()
-            .zip(heads::products(sides, &rotation, seed)?)
+    let layers: Vec<(usize, usize)> = matched.into_iter().step_by(step).collect();
+    let mut best: Option<Layers> = None;
+    // Hidden units that were fitted are changed ones; embeddings may be as they were, or replaced.
+    for rotation in [Some(&alignment.rotation), alignment.by_vocabulary.as_ref()]
+        .into_iter()
+        .flatten()
+    {
+        let found = Layers::restored((&ours, &theirs), &layers, &snapped(rotation)?, seed)?;
+        let similar = |layers: &Layers| layers.common(&alignment.fitted);
+        if best
+            .as_ref()
+            .is_none_or(|best| similar(&found) > similar(best))
         {
-            sum.add(&layer);
+            best = Some(found);
         }
     }
-    if changes.is_empty() {
+    let Some(best) = best.filter(|best| !best.changes.is_empty()) else {
         return Ok(None);
-    }
+    };
     Ok(Some(Restoration {
-        changes,
-        spectra,
+        changes: best.changes,
+        spectra: best.spectra,
         grids: [grid(&a.weights)?, grid(&b.weights)?],
-        heads: by_heads.map(|sums| sums.common()),
-        scales,
+        heads: best.heads.map(|sums| sums.common()),
+        scales: best.scales,
     }))
+}
+
+/// Some layers under one rotation.
+#[derive(Default)]
+struct Layers {
+    changes: Vec<Change>,
+    spectra: Vec<Spectrum>,
+    heads: [heads::Products; 2],
+    scales: Vec<f64>,
+}
+
+impl Layers {
+    fn restored(
+        (ours, theirs): (&Canonical<'_>, &Canonical<'_>),
+        layers: &[(usize, usize)],
+        rotation: &Tensor,
+        seed: u64,
+    ) -> Result<Self, Error> {
+        let mut all = Self::default();
+        for (layer, counterpart) in layers {
+            let sides = [(ours, *counterpart), (theirs, *layer)];
+            let mut pairs = units::beside(sides, rotation, seed)?;
+            let by_rows = scale::rescale(&mut pairs)?;
+            all.scales.push(scale::written(sides, by_rows)?);
+            gains::regain(&mut pairs, rotation)?;
+            for pair in &pairs {
+                let (change, spectrum) = change(pair, rotation)?;
+                all.changes.push(change);
+                all.spectra.extend(spectrum);
+            }
+            let products = heads::products(sides, rotation, seed)?;
+            for (sum, layer) in all.heads.iter_mut().zip(products) {
+                sum.add(&layer);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Of layers that a rotation was not fitted on, where there are any.
+    fn common(&self, fitted: &[usize]) -> f64 {
+        let free = |change: &&Change| {
+            let layer = change.role.layer.map(|layer| layer as usize);
+            layer.is_none_or(|layer| !fitted.contains(&layer))
+        };
+        let kept: Vec<Change> = self.changes.iter().filter(free).copied().collect();
+        let kept = if kept.is_empty() {
+            &self.changes
+        } else {
+            &kept
+        };
+        common(kept).unwrap_or(0.0)
+    }
+}
+
+fn change(pair: &units::Beside, rotation: &Tensor) -> Result<(Change, Option<Spectrum>), Error> {
+    let (rows, columns) = pair.y.dims2()?;
+    let mut change = Change::nothing(pair.role, (rows, columns));
+    let values = |matrix: &Tensor| matrix.flatten_all()?.to_vec1::<f32>();
+    let (x, y) = (values(&pair.x)?, values(&pair.y)?);
+    change.add(&x, &y);
+    if let (Some(gain), true) = (&pair.gain, rotation.dim(0)? == columns) {
+        let back = rotation.t()?;
+        let energy = |rows: &Tensor| rows.sqr()?.sum(0)?.to_dtype(DType::F64)?.to_vec1::<f64>();
+        let left = energy(&(&pair.y - &pair.x)?.matmul(&back)?)?;
+        let gain = gain.to_vec1::<f32>()?;
+        let growth = gains::growth(&gain, &left);
+        if growth != 1.0 {
+            let folded = energy(&pair.x.matmul(&back)?)?;
+            let pairs = folded.iter().zip(&gain).filter(|(_, gain)| **gain != 0.0);
+            let stored = pairs.map(|(energy, gain)| energy / f64::from(*gain).powi(2));
+            change.unfold(growth, stored.sum());
+        }
+    }
+    Ok((change, spectrum(&x, &y, columns)))
 }
 
 /// A rotation that is nearly a permutation with signs, as exactly that: then equal numbers are equal.
@@ -171,6 +241,10 @@ impl Reading for Restoration {
         let mut details: BTreeMap<&'static str, f64> = controls.details(statistic);
         details.extend(alignment.details());
         details.extend(numbers(&self.changes, &self.spectra, &self.grids));
+        // Zeros stay where they are stored, not where a basis has them.
+        let [zeros, others] = [self.grids[0].zeros, self.grids[1].zeros];
+        details.insert("zeroed_share", (others - zeros).max(0.0));
+        details.insert("unzeroed_share", (zeros - others).max(0.0));
         details.insert("residual_scale", median(self.scales.clone()));
         let heads = ["common_query_key", "common_value_output"];
         details.extend(

@@ -12,7 +12,8 @@ const MOST: usize = 1024;
 pub(super) struct Spectrum {
     /// Largest singular value over the largest that noise of the same size has, `s (sqrt(m) + sqrt(n))`.
     pub top_over_edge: f64,
-    /// Singular values above the optimal hard threshold for unknown noise.
+    /// Singular values before the steepest fall among those above the optimal hard threshold for unknown
+    /// noise.
     pub rank: usize,
     /// Their share of the squared sum.
     pub energy: f64,
@@ -64,16 +65,15 @@ impl Spectrum {
         let size = (total / (m * n)).sqrt();
         let middle = values[values.len() / 2];
         let threshold = factor(m.min(n) / m.max(n)) * middle;
-        let rank = values.iter().filter(|value| **value > threshold).count();
-        let energy = values[..rank].iter().fold(0.0, |sum, x| sum + x * x) / total;
-        let cliff = match (
-            rank.checked_sub(1).map(|last| values[last]),
-            values.get(rank),
-        ) {
-            (Some(last), Some(next)) if *next > 0.0 => last / next,
-            (Some(_), _) => f64::MAX,
-            (None, _) => 1.0,
+        let most = values.iter().filter(|value| **value > threshold).count();
+        // What is left of a low rank need not be noise: the steepest fall ends it.
+        let fall = |rank: usize| match values.get(rank) {
+            Some(next) if *next > 0.0 => values[rank - 1] / next,
+            _ => f64::MAX,
         };
+        let steepest = (1..=most).max_by(|a, b| fall(*a).total_cmp(&fall(*b)));
+        let (rank, cliff) = steepest.map_or((0, 1.0), |rank| (rank, fall(rank)));
+        let energy = values[..rank].iter().fold(0.0, |sum, x| sum + x * x) / total;
         Some(Self {
             top_over_edge: top / (size * (m.sqrt() + n.sqrt())),
             rank,

@@ -24,7 +24,7 @@ impl Products {
         self.xy += other.xy;
     }
 
-    /// With a scale of the whole residual stream, by which all that is written to it grows, taken out.
+    /// With one scale taken out, as all that is written to a residual stream may have.
     fn rescaled(self) -> Self {
         let scale = self.xy / self.xx;
         if !(scale > 0.0 && scale.is_finite()) {
@@ -84,6 +84,11 @@ pub(super) fn products(
         }
     }
     let [query_key, value_output] = sums;
+    // Norms behind queries and keys leave them no size of their own.
+    let query_key = match theirs.spec.qk_norm {
+        true => query_key.rescaled(),
+        false => query_key,
+    };
     Ok([query_key, value_output.rescaled()])
 }
 

@@ -1,6 +1,6 @@
 //! Hidden units of two layers, each beside its counterpart.
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{Device, Tensor};
 
 use super::CARD;
 use crate::evidence::Error;
@@ -12,21 +12,29 @@ use crate::stat::random;
 /// Hidden units per layer.
 const UNITS: usize = 512;
 
-/// A matrix of the reference and the suspect's, `[units, width]` each.
-pub(super) type Beside = (Role, Tensor, Tensor);
+/// A matrix of the reference in the suspect's basis and order, and the suspect's.
+pub(super) struct Beside {
+    pub role: Role,
+    /// `[units, width]`, the reference's.
+    pub x: Tensor,
+    /// `[units, width]`, the suspect's.
+    pub y: Tensor,
+    /// The gain of the reference that is multiplied into it, by coordinate of the reference's stream.
+    pub gain: Option<Tensor>,
+}
 
 /// Gate, up and down rows of sampled units of the suspect, `[units, width]` each, with the reference's in
 /// their basis and order.
 pub(super) fn beside(
-    [(ours, counterpart), (theirs, layer)]: [(&Canonical<'_>, usize); 2],
+    [(reference, counterpart), (suspect, layer)]: [(&Canonical<'_>, usize); 2],
     rotation: &Tensor,
     seed: u64,
 ) -> Result<Vec<Beside>, Error> {
     let found = (
-        Units::of(ours, counterpart)?,
-        Units::of(theirs, layer)?,
-        stored(ours, counterpart)?,
-        stored(theirs, layer)?,
+        Units::of(reference, counterpart)?,
+        Units::of(suspect, layer)?,
+        stored(reference, counterpart)?,
+        stored(suspect, layer)?,
     );
     let (Some(x), Some(y), Some(ours), Some(theirs)) = found else {
         return Ok(Vec::new());
@@ -57,7 +65,12 @@ pub(super) fn beside(
             Part::Gate => x,
             _ => x.broadcast_mul(&sign)?,
         };
-        pairs.push((Role::layer(layer, part), x, y.index_select(&chosen, 0)?));
+        pairs.push(Beside {
+            role: Role::layer(layer, part),
+            x,
+            y: y.index_select(&chosen, 0)?,
+            gain: reference.gain_before(&Role::layer(counterpart, part))?,
+        });
     }
     Ok(pairs)
 }
@@ -79,48 +92,4 @@ fn stored(model: &Canonical<'_>, layer: usize) -> Result<Option<[Option<Tensor>;
         Ok(whole.then(|| Tensor::cat(parts, 0)).transpose()?)
     };
     Ok(Some([join(&parts[0])?, join(&parts[1])?, join(&parts[2])?]))
-}
-
-/// Takes out of `x` what every unit's up row may give its down row, and a scale of the whole residual
-/// stream, by which every down row grows: both fitted by least squares, which noise leaves alone. The latter is
-/// returned.
-pub(super) fn rescale(pairs: &mut [Beside]) -> Result<f32, Error> {
-    let at = |part| pairs.iter().position(|(role, ..)| role.part == part);
-    let (Some(up), Some(down)) = (at(Part::Up), at(Part::Down)) else {
-        return Ok(1.0);
-    };
-    // Units that are not gated cannot exchange any.
-    let gated = at(Part::Gate).is_some();
-    let slopes = |(_, x, y): &Beside| -> Result<Vec<f32>, Error> {
-        let (xy, xx) = ((x * y)?.sum(D::Minus1)?, x.sqr()?.sum(D::Minus1)?);
-        Ok((xy / xx)?.to_vec1()?)
-    };
-    let (ups, downs) = (slopes(&pairs[up])?, slopes(&pairs[down])?);
-    let through: Vec<f32> = ups.iter().zip(&downs).map(|(up, down)| up * down).collect();
-    let mut sorted = through.clone();
-    sorted.sort_by(f32::total_cmp);
-    let whole = sorted.get(sorted.len() / 2).copied().unwrap_or(1.0);
-    let whole = if whole > 0.0 && whole.is_finite() {
-        whole
-    } else {
-        1.0
-    };
-    let exchanged: Vec<f32> = ups
-        .iter()
-        .zip(&downs)
-        .map(|(up, down)| (up * whole / down).sqrt())
-        .map(|scale| {
-            if gated && scale.is_normal() {
-                scale
-            } else {
-                1.0
-            }
-        })
-        .collect();
-    let n = exchanged.len();
-    let column = |values: Vec<f32>| Tensor::from_vec(values, (n, 1), &Device::Cpu);
-    let back = exchanged.iter().map(|scale| whole / scale).collect();
-    pairs[up].1 = pairs[up].1.broadcast_mul(&column(exchanged)?)?;
-    pairs[down].1 = pairs[down].1.broadcast_mul(&column(back)?)?;
-    Ok(whole)
 }
