@@ -99,9 +99,10 @@ fn reader(change: &Change, bars: Bars) -> Option<(String, Read)> {
     let (Some(step), None) = (lossy.next(), lossy.next()) else {
         return None;
     };
-    let difference = match change.steps() {
-        [_] => "weight.difference",
-        _ => "weight.restored_difference",
+    // A noise is a share of all matrices, of which only some are restored.
+    let (difference, size) = match change.steps() {
+        [_] => ("weight.difference", "sigma_share"),
+        _ => ("weight.restored_difference", "sigma_of_all"),
     };
     let step = step.clone();
     let strength = step.number().unwrap_or(0.0);
@@ -110,8 +111,8 @@ fn reader(change: &Change, bars: Bars) -> Option<(String, Read)> {
         "noise" => words(
             format!("size within {} %", 100.0 * bars.noise),
             Box::new(move |one, _| {
-                let error = detail(one, difference, "sigma_share")
-                    .map(|share| (share / strength - 1.0).abs());
+                let error =
+                    detail(one, difference, size).map(|share| (share / strength - 1.0).abs());
                 (error.is_some_and(|error| error <= bars.noise), error)
             }),
         ),

@@ -1,6 +1,7 @@
 //! `kinprobe zoo`: the models this project trained, and the recipes that rebuild them.
 
 mod launder;
+mod questions;
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -39,6 +40,8 @@ enum Verb {
     Pairs,
     /// Make members anew from their recipes, with zoo.json beside them
     Train(Train),
+    /// Questions of the invented world that the members learnt, none of which they were taught, as JSON lines
+    Questions(questions::Args),
     /// Copy any model with changes that keep its function, or with some that do not
     Launder(launder::Args),
 }
@@ -68,6 +71,9 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         return launder::run(args, global);
     }
     let folder = source::data_root(global.data.as_deref())?.join("datasets/zoo");
+    if let Verb::Questions(args) = &args.verb {
+        return questions::run(args, &folder, global);
+    }
     let members = match &args.verb {
         Verb::Pairs => return print_pairs(&list::members(&folder)?, global),
         Verb::Train(train) => make(train, folder, global)?,

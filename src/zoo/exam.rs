@@ -10,6 +10,7 @@ use crate::record::Failure;
 use crate::record::Runner;
 
 use super::corpus::Corpus;
+use super::corpus::Question;
 use super::error::Error;
 use super::recipe::ExamRecipe;
 
@@ -46,13 +47,11 @@ pub struct Answered {
 /// # Errors
 /// A recipe that names an unknown domain, or a question that the model cannot take.
 pub fn examine(runner: &dyn Runner, recipe: &ExamRecipe) -> Result<Vec<Answered>, Error> {
-    let corpus = Corpus::new(recipe.world_seed, &recipe.mix)?;
     let one_line = Readout::Generate {
         max_tokens: LONGEST,
         stop: vec!["\n".to_owned()],
     };
-    corpus
-        .exam(recipe.seed, recipe.questions)
+    questions(recipe, recipe.seed, recipe.questions)?
         .into_iter()
         .map(|(domain, question)| {
             let answer =
@@ -73,6 +72,20 @@ pub fn examine(runner: &dyn Runner, recipe: &ExamRecipe) -> Result<Vec<Answered>
             })
         })
         .collect()
+}
+
+/// `count` held-out questions of the exam's world with their domains, as `seed` chooses; fewer where a domain
+/// has no more.
+///
+/// # Errors
+/// A recipe that names an unknown domain.
+pub fn questions(
+    recipe: &ExamRecipe,
+    seed: u64,
+    count: usize,
+) -> Result<Vec<(&'static str, Question)>, Error> {
+    let corpus = Corpus::new(recipe.world_seed, &recipe.mix)?;
+    Ok(corpus.exam(seed, count))
 }
 
 /// Right answers by domain.

@@ -17,6 +17,7 @@ use crate::evidence::control::Controls;
 use crate::evidence::weight::alignment::{self, Alignment, Reading};
 use crate::evidence::{Card, Error, Evidence, Finding, Needs, Outcome, Pair};
 use crate::model::{Canonical, Model, Param, Weights};
+use crate::record::WeightProfile;
 
 /// See [`CARD`].
 pub(super) struct Restored;
@@ -27,8 +28,8 @@ static CARD: Card = Card {
     family: "weight.difference",
     title: "what the difference looks like once rewritings that keep the function are undone",
     measures: "Hidden units of corresponding layers after the residual streams were brought into one basis: each sampled unit \
-               of the suspect beside the reference's most similar one, the scale that up and down can exchange taken out, \
-               and then the same numbers as weight.difference. Heads are compared by their query-key and value-output \
+               of the suspect beside the reference's most similar one, the scale that up and down can exchange and changed gains taken \
+               out, and then the same numbers as weight.difference. Heads are compared by their query-key and value-output \
                products. The statistic is how much of both MLPs is common, 2 <A,B> / (|A|^2 + |B|^2).",
     null: "None: it says how two related models differ, not whether they are related. Independent models have nothing in \
            common but what picking the most similar unit gives.",
@@ -65,8 +66,34 @@ impl Evidence for Restored {
     }
 
     fn assess(&self, pair: &Pair<'_>) -> Result<Outcome, Error> {
-        alignment::assess(pair, &|alignment, a, b| run(alignment, a, b, pair.seed))
+        let outcome = alignment::assess(pair, &|alignment, a, b| run(alignment, a, b, pair.seed))?;
+        Ok(match (outcome, pair.reference.profile) {
+            (Outcome::Measured(mut finding), Some(profile)) => {
+                let sigma = finding.details.get("sigma").copied();
+                let share = sigma.map(|sigma| sigma / spread(profile));
+                let share = share.filter(|share| share.is_finite());
+                finding
+                    .details
+                    .extend(share.map(|share| ("sigma_of_all", share)));
+                Outcome::Measured(finding)
+            }
+            (outcome, _) => outcome,
+        })
     }
+}
+
+/// Standard deviation of the numbers of all matrices together.
+fn spread(profile: &WeightProfile) -> f64 {
+    let matrices = profile.roles.iter().filter(|(role, _)| !role.is_vector());
+    let (mut count, mut sum, mut square) = (0.0, 0.0, 0.0);
+    for (_, moments) in matrices {
+        let n = moments.count as f64;
+        count += n;
+        sum += n * moments.mean;
+        square += n * (moments.std * moments.std + moments.mean * moments.mean);
+    }
+    let mean = sum / count;
+    (square / count - mean * mean).sqrt()
 }
 
 /// What two models in one basis have in common and what not.
