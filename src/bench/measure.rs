@@ -29,6 +29,7 @@ use crate::evidence::Evidence;
 use crate::evidence::Memo;
 use crate::evidence::Needs;
 use crate::evidence::Pair;
+use crate::evidence::Subject;
 use crate::probe::Suite;
 use crate::record::RecordingStore;
 use crate::source::Locator;
@@ -120,7 +121,10 @@ type Group = (usize, usize, Vec<usize>);
 impl<'a> Run<'a> {
     fn new(plan: &'a Plan, work: &'a Work) -> Result<Self, Error> {
         let asks = |method: &&dyn Evidence| {
-            matches!(method.card().needs, Needs::Activations | Needs::Answers)
+            matches!(
+                method.card().needs,
+                Needs::Activations | Needs::Answers | Needs::Panel
+            )
         };
         let suites = if work.methods.iter().any(asks) {
             &work.suites[..]
@@ -303,7 +307,7 @@ impl<'a> Run<'a> {
                 let task = &self.plan.tasks[at];
                 let suspect = self.unless_mixed(task.reference, stranger, suspect);
                 let scores: Vec<Score> = match &suspect {
-                    Ok(suspect) => self.assessed(&self.dossiers[task.reference], suspect)?,
+                    Ok(suspect) => self.assessed(task, suspect)?,
                     Err(reason) => {
                         let absent =
                             |card| Score::absent(card, Status::NoSuchSuspect, reason.clone());
@@ -319,14 +323,29 @@ impl<'a> Run<'a> {
     }
 
     /// Every method on a pair; a side without roles has the other's.
-    fn assessed(&self, reference: &Dossier, suspect: &Dossier) -> Result<Vec<Score>, Error> {
+    fn assessed(&self, task: &Task, suspect: &Dossier) -> Result<Vec<Score>, Error> {
+        let reference = &self.dossiers[task.reference];
         let known = suspect.with_roles_of(&reference.model)?;
         let suspect = known.as_ref().unwrap_or(suspect);
         let known = reference.with_roles_of(&suspect.model)?;
         let reference = known.as_ref().unwrap_or(reference);
         let pair = self.pair(reference, suspect);
+        let panel: Vec<Subject<'_>> = self
+            .plan
+            .panel(task)
+            .into_iter()
+            .map(|place| self.dossiers[place].subject())
+            .collect();
+        let beside = Pair {
+            population: &panel,
+            ..self.pair(reference, suspect)
+        };
         let methods = self.work.methods.iter();
-        Ok(methods.map(|method| assess(*method, &pair)).collect())
+        let scores = methods.map(|method| match method.card().needs {
+            Needs::Panel => assess(*method, &beside),
+            _ => assess(*method, &pair),
+        });
+        Ok(scores.collect())
     }
 
     /// A suspect that was mixed with a stranger who is the reference's own kin no longer stands in the known relation.
@@ -345,7 +364,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The bare pair: controls are pairs of their own here, and would only cost time.
+    /// The bare pair: controls are pairs of their own here, and would only cost time; but for methods that
+    /// are made for a panel.
     fn pair<'b>(&self, reference: &'b Dossier, suspect: &'b Dossier) -> Pair<'b> {
         Pair {
             reference: reference.subject(),

@@ -35,6 +35,8 @@ pub struct Member {
     pub base: bool,
     /// Whether it is a member of the zoo.
     pub zoo: bool,
+    /// Text and tokenizer that its first run learnt; members of one kind are each other's panel.
+    pub kind: Option<(String, String)>,
 }
 
 /// One pair under one change of the suspect.
@@ -64,6 +66,14 @@ pub struct Plan {
     /// For each member what may be mixed in over a common base: children of its parent, or of itself
     /// if it has none.
     pub family: Vec<Vec<Mix>>,
+}
+
+/// Course and tokenizer of the first run that a member has weights of.
+fn kind(listed: &[list::Member], kinship: &Kinship, name: &str) -> Option<(String, String)> {
+    let run = kinship.runs(name).into_iter().next()?;
+    let base = listed.iter().find(|member| member.name == run)?;
+    let course = base.training.as_ref()?.course.clone();
+    Some((course, base.initial.as_ref()?.tokenizer.clone()))
 }
 
 /// What a merge mixes into a suspect.
@@ -104,6 +114,7 @@ impl Plan {
                 runs: kinship.runs(&one.name),
                 base: one.parent.is_none(),
                 zoo: true,
+                kind: kind(&listed, &kinship, &one.name),
             })
             .collect();
         for folder in real {
@@ -124,6 +135,11 @@ impl Plan {
             plan.tasks
                 .retain(|task| tier.relations.contains(&task.relation));
         }
+        if tier.changed_beside_itself {
+            let unchanged = |task: &Task| plan.changes[task.change].is_none();
+            plan.tasks
+                .retain(|task| unchanged(task) || task.relation == SELF);
+        }
         if let Some(most) = tier.pairs_of_each_relation {
             plan.thin(most);
         }
@@ -133,6 +149,19 @@ impl Plan {
             });
         }
         Ok(plan)
+    }
+
+    /// The panel for a pair: bases that are independent of both and of the kind of either.
+    pub fn panel(&self, task: &Task) -> Vec<usize> {
+        let kinds = [task.reference, task.suspect].map(|place| &self.members[place].kind);
+        let of_kind = |place: &usize| {
+            let kind = &self.members[*place].kind;
+            kind.is_some() && kinds.contains(&kind)
+        };
+        let both = self.strangers[task.reference].iter().copied();
+        both.filter(|place| self.strangers[task.suspect].contains(place))
+            .filter(of_kind)
+            .collect()
     }
 
     fn all(&self, kinship: &Kinship) -> Vec<Task> {
@@ -313,6 +342,7 @@ fn real_members(folder: &Path) -> Result<Vec<Member>, Error> {
             runs: BTreeSet::from([format!("real-{run}")]),
             base: false,
             zoo: false,
+            kind: None,
         });
     }
     if members.is_empty() {

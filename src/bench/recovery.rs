@@ -258,6 +258,7 @@ mod tests {
                 log10_lr: None,
                 log10_p: None,
                 decided_by: None,
+                behaviour: "not_measured",
             };
             let one = Measured {
                 task: super::super::plan::Task {

@@ -59,7 +59,13 @@ pub struct Tier {
     /// Only pairs of these known relations; all when empty.
     #[serde(default)]
     pub relations: Vec<String>,
-    /// Items asked by suite.
+    /// Whether a changed suspect is compared with itself as it was, and with nothing else.
+    #[serde(default)]
+    pub changed_beside_itself: bool,
+    /// Methods that are run; all when empty.
+    #[serde(default)]
+    pub methods: Vec<String>,
+    /// Items asked by suite: an id, or a file below the folder that holds `probes/`.
     #[serde(default)]
     pub suites: BTreeMap<String, usize>,
 }
@@ -118,9 +124,11 @@ impl Tier {
     pub fn load_suites(&self, data_root: &Path) -> Result<Vec<Suite>, Error> {
         let mut suites = Vec::new();
         for (id, items) in &self.suites {
-            for suite in probe::select(data_root, std::slice::from_ref(id))? {
-                suites.push(suite.reduced(*items));
-            }
+            let found = match id.ends_with(".yaml") {
+                true => vec![probe::load(&data_root.join(id))?],
+                false => probe::select(data_root, std::slice::from_ref(id))?,
+            };
+            suites.extend(found.into_iter().map(|suite| suite.reduced(*items)));
         }
         Ok(suites)
     }

@@ -29,6 +29,8 @@ pub struct Judged {
     pub log10_p: Option<f64>,
     /// Deciding method.
     pub decided_by: Option<String>,
+    /// What is said of answers; empty where the change does not apply.
+    pub behaviour: &'static str,
 }
 
 impl Judged {
@@ -80,10 +82,12 @@ fn judge_one(one: &Measured, calibration: &Calibration) -> Judged {
             log10_lr: None,
             log10_p: None,
             decided_by: None,
+            behaviour: "",
         };
     }
     let evidence: Vec<Assessment> = one.scores.iter().filter_map(Score::assessment).collect();
-    let lineage = verdict::judge(&evidence, calibration).lineage;
+    let findings = verdict::judge(&evidence, calibration);
+    let lineage = findings.lineage;
     Judged {
         conclusion: Some(lineage.conclusion),
         relation: lineage.relation,
@@ -91,5 +95,6 @@ fn judge_one(one: &Measured, calibration: &Calibration) -> Judged {
         log10_lr: lineage.log10_lr,
         log10_p: lineage.log10_p,
         decided_by: lineage.decided_by,
+        behaviour: findings.behaviour.conclusion,
     }
 }

@@ -99,6 +99,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     }
     let tier = &tier;
     let restricted = !args.methods.is_empty() || !args.changes.is_empty();
+    let restricted = restricted || !tier.methods.is_empty();
     if args.calibrate && (tier.pairs_of_each_relation.is_some() || restricted) {
         return Err(exit::usage(
             "--calibrate needs every pair, method and change: use --tier full without --methods and \
@@ -113,7 +114,10 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let work = Work {
         options,
         folder: args.out.join("work"),
-        methods: Work::methods(&args.methods)?,
+        methods: Work::methods(match args.methods.is_empty() {
+            true => &tier.methods,
+            false => &args.methods,
+        })?,
         suites,
         seed: args.seed,
         jobs: args.jobs.map(usize::from),

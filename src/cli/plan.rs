@@ -216,7 +216,7 @@ fn skipped(
             Some("it needs all weights, depth quick reads a sample".to_owned())
         }
         Needs::Weights => None,
-        Needs::Activations | Needs::Answers => models.iter().find_map(|model| {
+        Needs::Activations | Needs::Answers | Needs::Panel => models.iter().find_map(|model| {
             let reason = model.not_run.as_ref()?;
             Some(format!("{}: {reason}", model.label))
         }),

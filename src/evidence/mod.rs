@@ -169,6 +169,8 @@ pub enum Needs {
     Activations,
     /// Recorded answers.
     Answers,
+    /// Recorded answers, of independent models as well.
+    Panel,
 }
 
 /// One model with all that was recorded of it.

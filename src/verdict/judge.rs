@@ -1,5 +1,6 @@
 //! From evidence to findings.
 
+use super::calibration::Panel;
 use super::lineage;
 use super::log10_lr;
 use super::{Architecture, Behaviour, Calibration, Findings, Tokenizer};
@@ -138,8 +139,12 @@ fn tokenizer(look: &Look<'_>, calibration: &Calibration) -> Tokenizer {
     }
 }
 
-/// Only a panel large enough makes answers `more_alike` or `less_alike`; without one they are described.
+/// Only a panel makes answers `more_alike` or `less_alike`: by its law of same wrong answers or, where no item has
+/// a truth, by the rank of a panel that is large enough. Without one they are described.
 fn behaviour(look: &Look<'_>, calibration: &Calibration) -> Behaviour {
+    if let Some(shared) = look.finding("behaviour.shared_answers") {
+        return by_law(shared, &calibration.panel);
+    }
     let Some(answers) = look.finding("behaviour.exact_match") else {
         return Behaviour {
             conclusion: "not_measured",
@@ -174,5 +179,19 @@ fn behaviour(look: &Look<'_>, calibration: &Calibration) -> Behaviour {
         conclusion: words.0,
         because: format!("{} Panel: {}.", answers.explanation, words.1),
         log10_p,
+    }
+}
+
+fn by_law(shared: &Finding, panel: &Panel) -> Behaviour {
+    let beyond = shared
+        .log10_p
+        .is_some_and(|log10_p| log10_p <= panel.shared_answers_at_p.log10());
+    Behaviour {
+        conclusion: match beyond {
+            true => "more_alike_than_panel",
+            false => "not_distinguishable",
+        },
+        because: shared.explanation.clone(),
+        log10_p: shared.log10_p,
     }
 }

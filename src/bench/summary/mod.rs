@@ -1,5 +1,6 @@
 //! Scores -> how well each method tells kin from strangers, in numbers.
 
+mod answers;
 mod look;
 mod method;
 mod together;
@@ -9,6 +10,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+pub use self::answers::Answered;
 pub(in crate::bench) use self::look::Look;
 pub use self::together::Together;
 use super::measure::Bench;
@@ -60,6 +62,8 @@ pub struct Summary {
     pub real: Option<Real>,
     /// Whether the scores that the verdict multiplies rise together among strangers.
     pub together: Vec<Together>,
+    /// Which pairs answer more alike than their panel.
+    pub answered: Vec<Answered>,
     /// Peak memory of the process in bytes, where the system tells.
     pub peak_bytes: Option<u64>,
     /// Command that makes it again.
@@ -282,6 +286,7 @@ impl Summary {
             recovered: recovery::recovered(&look, calibration, frame.bars),
             real: look.real(),
             together: together::together(&look, calibration),
+            answered: answers::answered(&look),
             peak_bytes: bench.peak,
             reproduce: frame.reproduce,
         }

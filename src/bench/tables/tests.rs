@@ -27,6 +27,7 @@ fn bench(score: impl Fn(&str, &str) -> f64) -> (Plan, Bench) {
             runs: BTreeSet::from([name[..1].to_owned()]),
             base: name.len() == 1,
             zoo: true,
+            kind: None,
         })
         .collect();
     let mut measured = Vec::new();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::evidence::{Pair, Subject};
-use crate::record::{Record, normalise};
+use crate::record::{FieldOutcome, Record, Recording, normalise};
 
 /// A suite that both models answered.
 pub(super) struct Suite<'a> {
@@ -16,11 +16,7 @@ pub(super) struct Suite<'a> {
 pub(super) fn shared<'a>(a: Subject<'a>, b: Subject<'a>) -> Vec<Suite<'a>> {
     let mut suites = Vec::new();
     for ours in a.recordings {
-        let same = |other: &&crate::record::Recording| {
-            other.header.suite_sha256 == ours.header.suite_sha256
-                && other.header.decoding == ours.header.decoding
-        };
-        let Some(theirs) = b.recordings.iter().find(same) else {
+        let Some(theirs) = b.recordings.iter().find(|one| comparable(ours, one)) else {
             continue;
         };
         let by_item: BTreeMap<&str, &Record> = theirs
@@ -44,6 +40,11 @@ pub(super) fn shared<'a>(a: Subject<'a>, b: Subject<'a>) -> Vec<Suite<'a>> {
     suites
 }
 
+/// Whether two recordings answer the same prompts in the same way.
+pub(super) fn comparable(a: &Recording, b: &Recording) -> bool {
+    a.header.suite_sha256 == b.header.suite_sha256 && a.header.decoding == b.header.decoding
+}
+
 /// Why there is nothing to compare.
 pub(super) fn why_missing(pair: &Pair<'_>) -> String {
     let [a, b] = [pair.reference, pair.suspect].map(|one| (one.recordings.is_empty(), one.missing));
@@ -57,32 +58,25 @@ pub(super) fn why_missing(pair: &Pair<'_>) -> String {
     }
 }
 
-/// Whether two answers to one item are the same.
+/// Whether two answers to one item are the same: their keys are.
+pub fn alike(a: &Record, b: &Record) -> bool {
+    key(a) == key(b)
+}
+
+/// What makes two answers to one item the same.
 ///
 /// Structured answers are compared field by field where both gave a field at all; other answers as they
 /// are scored: without regard to case, white space and final punctuation, unless nothing else is left.
-pub fn alike(a: &Record, b: &Record) -> bool {
-    let given = |record: &Record| -> Option<Vec<(String, Option<String>)>> {
-        let fields = record.fields.iter();
-        let fields: Vec<_> = fields
-            .map(|(name, field)| (name.clone(), field.given.as_deref().map(normalise)))
-            .collect();
-        fields
-            .iter()
-            .any(|(_, given)| given.is_some())
-            .then_some(fields)
-    };
-    match (given(a), given(b)) {
-        (Some(x), Some(y)) => x == y,
-        (None, None) => {
-            let (x, y) = (normalise(&a.answer), normalise(&b.answer));
-            if x.is_empty() && y.is_empty() {
-                a.answer == b.answer
-            } else {
-                x == y
-            }
-        }
-        _ => false,
+pub(super) fn key(record: &Record) -> String {
+    let fields = || record.fields.iter();
+    if fields().any(|(_, field)| field.given.is_some()) {
+        let given = |field: &FieldOutcome| field.given.as_deref().map(normalise);
+        let fields: Vec<_> = fields().map(|(name, field)| (name, given(field))).collect();
+        return format!("fields {fields:?}");
+    }
+    match normalise(&record.answer) {
+        empty if empty.is_empty() => format!("as it is {}", record.answer),
+        text => format!("text {text}"),
     }
 }
 

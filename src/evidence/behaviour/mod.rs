@@ -4,6 +4,7 @@ mod error_consistency;
 mod error_overlap;
 mod exact_match;
 mod items;
+mod shared_answers;
 
 use super::Evidence;
 
@@ -13,4 +14,5 @@ pub(super) static METHODS: &[&dyn Evidence] = &[
     &exact_match::ExactMatch,
     &error_overlap::ErrorOverlap,
     &error_consistency::ErrorConsistency,
+    &shared_answers::SharedAnswers,
 ];

@@ -56,9 +56,37 @@ pub fn table(summary: &Summary, style: Style) -> String {
         lines.extend(recovered(summary, style));
         lines.push(String::new());
     }
+    if !summary.answered.is_empty() {
+        lines.extend(answered(summary, style));
+        lines.push(String::new());
+    }
     lines.extend(notes(summary, style));
     let lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
     lines.join("\n") + "\n"
+}
+
+/// Which pairs answer more alike than their panel.
+fn answered(summary: &Summary, style: Style) -> Vec<String> {
+    let columns = [
+        ("answers beside a panel", 0),
+        ("pairs", 8),
+        ("more alike", 13),
+        ("log10 p: lowest", 18),
+        ("median", 10),
+        ("highest", 10),
+    ];
+    let rows = summary.answered.iter().map(|one| {
+        let number = |log10_p: f64| format!("{log10_p:.1}");
+        vec![
+            one.what.clone(),
+            one.pairs.to_string(),
+            one.more_alike.to_string(),
+            number(one.lowest),
+            number(one.median),
+            number(one.highest),
+        ]
+    });
+    columns_table(&columns, 1..6, rows.collect(), style)
 }
 
 fn cell<'a>(method: &'a Method, change: &str, relation: &str) -> Option<&'a Cell> {
