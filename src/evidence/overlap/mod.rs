@@ -12,6 +12,7 @@ mod pairs;
 mod panel;
 mod suites;
 mod tally;
+mod twins;
 mod upset;
 mod view;
 

@@ -7,6 +7,7 @@ use super::Settings;
 use super::consensus::without_truth;
 use super::data::Stated;
 use super::pairs::LEVEL;
+use super::twins::Twins;
 use super::view::UNKNOWN;
 use super::view::View;
 use crate::stat::copying::answers::Answers;
@@ -27,6 +28,7 @@ use crate::stat::copying::m4;
 use crate::stat::copying::omega;
 use crate::stat::copying::rank::rank_ln_p;
 use crate::stat::copying::shared_wrong;
+use crate::stat::copying::twin;
 use crate::stat::tails;
 
 /// Fewest models of a panel: pairs of them are what the law is checked on.
@@ -207,7 +209,8 @@ pub(super) fn against(view: &View<'_>, settings: &Settings) -> Stated<AgainstPan
         );
     }
     let law = PanelLaw::fit(&answers, panel);
-    let calibrations = Calibrations::new(&law);
+    let twins = Twins::of(view, &items, settings.seed);
+    let calibrations = Calibrations::new(&law, twins.as_ref());
     let compared: Vec<usize> = settings.compared(view.columns.len());
     let pairs: Vec<(usize, usize)> = compared
         .iter()
@@ -249,7 +252,13 @@ pub(super) fn against(view: &View<'_>, settings: &Settings) -> Stated<AgainstPan
                 .take(CARRIERS)
                 .map(|carrier| carrier_row(view, first, items[carrier.item], carrier.repeats))
                 .collect(),
-            indices: indices(&law, [&pair, &back], (first, second), &calibrations),
+            indices: indices(
+                &law,
+                [&pair, &back],
+                (first, second),
+                &calibrations,
+                twins.as_ref(),
+            ),
         }
     });
     let claims = settings.base.map(|base| {
@@ -296,6 +305,7 @@ fn answers(view: &View<'_>) -> (Answers, Vec<usize>) {
 
 /// What the panel's own pairs show, by index.
 struct Calibrations {
+    twins: Option<Calibration>,
     gbt: Option<Calibration>,
     shared_wrong: Option<Calibration>,
     omega: Option<Calibration>,
@@ -303,14 +313,8 @@ struct Calibrations {
 }
 
 impl Calibrations {
-    fn new(law: &PanelLaw<'_>) -> Self {
-        let members = law.members();
-        let pairs: Vec<(usize, usize)> = members
-            .iter()
-            .enumerate()
-            .flat_map(|(at, &first)| members[at + 1..].iter().map(move |&second| (first, second)))
-            .collect();
-        let z: Vec<[Option<f64>; 4]> = pairs
+    fn new(law: &PanelLaw<'_>, twins: Option<&Twins>) -> Self {
+        let z: Vec<[Option<f64>; 5]> = Calibration::pairs(law, &[])
             .par_iter()
             .map(|&(first, second)| {
                 let pair = law.pair(first, second);
@@ -319,6 +323,7 @@ impl Calibrations {
                     shared_wrong::z(&pair),
                     omega::z(&pair),
                     m4::right_z(&pair),
+                    twins.and_then(|twins| twins.z(law, (first, second))),
                 ]
             })
             .collect();
@@ -328,6 +333,7 @@ impl Calibrations {
             shared_wrong: of(1),
             omega: of(2),
             right: of(3),
+            twins: of(4),
         }
     }
 
@@ -337,6 +343,7 @@ impl Calibrations {
             ("shared_wrong", &self.shared_wrong),
             ("omega", &self.omega),
             ("m4, right answers", &self.right),
+            ("twin items", &self.twins),
         ];
         let row = |(index, calibration): (&'static str, &Option<Calibration>)| {
             calibration.map(|one| CalibrationRow {
@@ -363,6 +370,7 @@ fn indices(
     [pair, back]: [&PairLaw; 2],
     (first, second): (usize, usize),
     calibrations: &Calibrations,
+    twins: Option<&Twins>,
 ) -> Vec<IndexRow> {
     let row = |index, null, result| IndexRow {
         index,
@@ -398,6 +406,14 @@ fn indices(
         row("m4", m4::NULL, m4_row(pair, calibrations)),
         row("k_index", k_index::NULL, k(first, second)),
         row("k_index, other way round", k_index::NULL, k(second, first)),
+        row(
+            "twin items",
+            twin::NULL,
+            Stated::from_option(
+                twins.map(|twins| twins.row(law, (first, second), calibrations.twins.as_ref())),
+                || "no two items are renderings of one question (`group`)".to_owned(),
+            ),
+        ),
     ]
 }
 
@@ -448,7 +464,7 @@ fn claim_row(
     }
 }
 
-fn tested_row(tested: &Tested) -> IndexResult {
+pub(super) fn tested_row(tested: &Tested) -> IndexResult {
     IndexResult {
         items: tested.items as u64,
         observed: tested.observed as u64,

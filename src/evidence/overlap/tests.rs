@@ -208,3 +208,78 @@ fn without_a_truth_departures_from_the_others_are_counted() {
     let last = overlap.pairs[5].deviation_from_consensus.value().unwrap();
     assert_eq!((last.items, last.both, last.both_alike), (3, 1, 0));
 }
+
+/// Forty questions in four renderings each. All misread a rendering as its question tempts them to; the second repeats
+/// the first's readings rendering by rendering, the third its readings of the question in another order.
+#[test]
+fn renderings_tell_repetition_from_a_tempting_question() {
+    use crate::stat::random::{self, below};
+    let mut rng = random::stream(3, "renderings");
+    let mut reading = |question: usize| 1 + (question + below(&mut rng, 3)) % 5;
+    let mut model = || -> Vec<usize> { (0..160).map(|item| reading(item / 4)).collect() };
+    let first = model();
+    let shifted: Vec<usize> = (0..160)
+        .map(|item| first[item / 4 * 4 + (item + 1) % 4])
+        .collect();
+    let mut models = vec![first.clone(), first, shifted];
+    models.extend((0..5).map(|_| model()));
+    let log = |(number, readings): (usize, &Vec<usize>), grouped: bool| {
+        let row = |(item, reading): (usize, &usize)| {
+            // The fourth question is read rightly by some, so that the suite says something.
+            let reading = if item / 4 == 3 && number % 2 == 0 {
+                0
+            } else {
+                *reading
+            };
+            let mut row =
+                serde_json::json!({"id": item, "target": "0", "answer": reading.to_string()});
+            if grouped {
+                row["group"] = (item / 4).into();
+            }
+            row.to_string()
+        };
+        readings
+            .iter()
+            .enumerate()
+            .map(row)
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let compared = |grouped: bool| {
+        let logs: Vec<String> = models
+            .iter()
+            .enumerate()
+            .map(|one| log(one, grouped))
+            .collect();
+        let settings = Settings {
+            panel: (3..8).collect(),
+            ..Settings::default()
+        };
+        overlap(&sheet_of(&logs), &settings)
+    };
+    let grouped = compared(true);
+    let panel = grouped.panel.value().unwrap();
+    let twins = |pair: usize| {
+        let row = panel.pairs[pair]
+            .indices
+            .iter()
+            .find(|row| row.index == "twin items");
+        *row.unwrap().result.value().unwrap()
+    };
+    let (repeated, shuffled) = (twins(0), twins(1));
+    assert!(repeated.log10_p_calibrated.unwrap() < -6.0, "{repeated:?}");
+    assert!(shuffled.log10_p > -2.0, "{shuffled:?}");
+    assert!(
+        panel
+            .calibration
+            .iter()
+            .any(|row| row.index == "twin items")
+    );
+    let without = compared(false);
+    let row = without.panel.value().unwrap().pairs[0]
+        .indices
+        .last()
+        .unwrap()
+        .clone();
+    assert!(row.index == "twin items" && row.result.value().is_none());
+}

@@ -42,6 +42,8 @@ pub(super) struct Row<'a> {
     pub gold: Option<u32>,
     /// Their probabilities.
     pub probabilities: Option<&'a [f64]>,
+    /// The question that the item is one of several renderings of.
+    pub group: Option<&'a str>,
 }
 
 /// The sheet while files are read.
@@ -220,6 +222,7 @@ impl Intake<'_> {
             targets: Box::new([]),
             options: None,
             gold: None,
+            group: None,
         });
         self.join.asked.push(Asked {
             prompt: None,
@@ -231,6 +234,10 @@ impl Intake<'_> {
     /// Holds what the row says of its item against what is known of it.
     fn agree(&mut self, at: usize, row: &Row<'_>) -> Result<(), String> {
         let texts = &mut self.join.sheet.texts;
+        let group = row.group.map(|text| {
+            let id = texts.add(text);
+            texts.code(id)
+        });
         let targets: Vec<TextId> = row.targets.iter().map(|text| texts.add(text)).collect();
         let sheet = &mut self.join.sheet;
         let (item, asked) = (&mut sheet.items[at], &mut self.join.asked[at]);
@@ -260,6 +267,7 @@ impl Intake<'_> {
         for (what, known, given) in [
             ("options", &mut item.options, row.options),
             ("right option", &mut item.gold, row.gold),
+            ("group number", &mut item.group, group),
         ] {
             match (*known, given) {
                 (Some(there), Some(here)) if there != here => {

@@ -1,7 +1,7 @@
 //! One JSON object per line: `{"id": …, "target": …, "answer": …}` and what else is known.
 //!
 //! Optional: `suite` (or `task`), `version`, `prompt` (or `input`), `content_hash`, `correct`, `repeat` (or
-//! `epoch`), `options` (their number, or a list of them), `probabilities` or `logprobs` (one number per option,
+//! `epoch`), `group` (of renderings of one question), `options` (their number, or a list of them), `probabilities` or `logprobs` (one number per option,
 //! in order; the target is then one of the options, a letter from A, or a number from 0).
 
 use std::borrow::Cow;
@@ -48,6 +48,8 @@ pub(super) struct Line<'a> {
     pub correct: Option<bool>,
     #[serde(default, alias = "epoch")]
     pub repeat: Option<u32>,
+    #[serde(borrow, default)]
+    pub group: Option<Scalar<'a>>,
     #[serde(borrow, default)]
     pub options: Option<Many<'a>>,
     #[serde(default)]
@@ -107,6 +109,7 @@ impl Line<'_> {
                 options: count,
                 gold,
                 probabilities: probabilities.as_deref(),
+                group: self.group.as_ref().map(|group| &*group.0),
             },
         )
     }

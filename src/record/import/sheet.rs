@@ -44,6 +44,8 @@ pub struct Item {
     pub options: Option<u32>,
     /// Which of the options is right, from 0.
     pub gold: Option<u32>,
+    /// Renderings of one question have the same number, and no other item of the suite has it.
+    pub group: Option<u32>,
 }
 
 /// One model's answers.
