@@ -6,9 +6,11 @@ use super::change::Change;
 use super::merges::Merge;
 use super::plan::SELF;
 use super::score::Measured;
+use super::score::card;
 use super::settings::Bars;
 use super::summary::Look;
 use super::verdicts::Judged;
+use crate::evidence::Needs;
 use crate::evidence::layers_in_words;
 use crate::verdict::Calibration;
 use crate::verdict::LineageConclusion;
@@ -59,7 +61,14 @@ fn of_copies<'b>(
 ) -> Option<Recovered> {
     let (what, read) = reader(change, bars)?;
     let (mut readings, mut related) = (Vec::new(), 0);
-    for (one, judged) in copies {
+    // Where no method read the weights there is nothing to read it off.
+    let weighed = |one: &Measured| {
+        let cards = one.scores.iter().filter_map(|score| card(&score.method));
+        cards
+            .map(|card| card.needs)
+            .any(|needs| needs == Needs::Weights)
+    };
+    for (one, judged) in copies.filter(|(one, _)| weighed(one)) {
         related += usize::from(judged.conclusion == Some(LineageConclusion::Related));
         readings.push(read(one, judged));
     }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Look;
+use crate::bench::score::Measured;
+use crate::verdict::population::INDEPENDENT;
 
 /// Pairs of one known relation, or with one change of the suspect.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,6 +25,13 @@ pub struct Answered {
     pub highest: f64,
 }
 
+/// Bases of independent runs that learnt the same text with the same tokenizer.
+const SAME_TEXT: &str = "independent, one text";
+
+fn is_stranger(one: &Measured) -> bool {
+    one.task.relation == INDEPENDENT
+}
+
 /// The method that the verdict reads.
 const METHOD: &str = "behaviour.shared_answers";
 
@@ -32,7 +41,12 @@ pub(super) fn answered(look: &Look<'_>) -> Vec<Answered> {
     for (one, judged) in look.pairs() {
         let score = one.score(METHOD).and_then(|score| score.log10_p);
         if let Some(log10_p) = score {
-            let key = (one.task.change, one.task.relation.as_str());
+            let place = [one.task.reference, one.task.suspect].map(|at| &look.plan.members[at]);
+            let relation = match &place {
+                [a, b] if a.base && b.base && a.kind == b.kind && is_stranger(one) => SAME_TEXT,
+                _ => one.task.relation.as_str(),
+            };
+            let key = (one.task.change, relation);
             let alike = judged.behaviour == "more_alike_than_panel";
             groups.entry(key).or_default().push((log10_p, alike));
         }

@@ -48,10 +48,12 @@ pub fn table(summary: &Summary, style: Style) -> String {
     ))];
     lines.extend(methods(summary, style));
     lines.push(String::new());
-    lines.extend(changes(summary, style));
-    lines.push(String::new());
-    lines.extend(verdicts(summary, style));
-    lines.push(String::new());
+    if summary.methods.iter().any(|method| method.of_lineage) {
+        lines.extend(changes(summary, style));
+        lines.push(String::new());
+        lines.extend(verdicts(summary, style));
+        lines.push(String::new());
+    }
     if !summary.recovered.is_empty() {
         lines.extend(recovered(summary, style));
         lines.push(String::new());
@@ -69,11 +71,11 @@ pub fn table(summary: &Summary, style: Style) -> String {
 fn answered(summary: &Summary, style: Style) -> Vec<String> {
     let columns = [
         ("answers beside a panel", 0),
-        ("pairs", 8),
-        ("more alike", 13),
-        ("log10 p: lowest", 18),
-        ("median", 10),
-        ("highest", 10),
+        ("pairs", 7),
+        ("more alike", 12),
+        ("log10 p: low", 14),
+        ("median", 9),
+        ("high", 8),
     ];
     let rows = summary.answered.iter().map(|one| {
         let number = |log10_p: f64| format!("{log10_p:.1}");
