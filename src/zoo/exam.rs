@@ -1,6 +1,7 @@
 //! How many held-out questions a model gets right.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -86,6 +87,38 @@ pub fn questions(
 ) -> Result<Vec<(&'static str, Question)>, Error> {
     let corpus = Corpus::new(recipe.world_seed, &recipe.mix)?;
     Ok(corpus.exam(seed, count))
+}
+
+/// The beginnings of `count` documents of the exam's world, in an order that no course has: up to `longest`
+/// characters of whole lines each, the first line whatever its length.
+///
+/// # Errors
+/// A recipe that names an unknown domain.
+pub fn passages(
+    recipe: &ExamRecipe,
+    seed: u64,
+    count: usize,
+    longest: usize,
+) -> Result<Vec<String>, Error> {
+    let corpus = Corpus::new(recipe.world_seed, &recipe.mix)?;
+    let mut seen = BTreeSet::new();
+    let beginning = |text: String| {
+        let mut length = 0;
+        let lines = text
+            .split_inclusive('\n')
+            .enumerate()
+            .take_while(|(at, line)| {
+                length += line.chars().count();
+                *at == 0 || length <= longest
+            });
+        lines.map(|(_, line)| line).collect::<String>()
+    };
+    let passages = corpus
+        .documents(seed)
+        .take(count.saturating_mul(100))
+        .map(|document| beginning(document.text()))
+        .filter(|passage| seen.insert(passage.clone()));
+    Ok(passages.take(count).collect())
 }
 
 /// Right answers by domain.
