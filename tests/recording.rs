@@ -14,6 +14,7 @@ use kinprobe::record::Answer;
 use kinprobe::record::Candidate;
 use kinprobe::record::Error;
 use kinprobe::record::Failure;
+use kinprobe::record::Place;
 use kinprobe::record::Recording;
 use kinprobe::record::RecordingStore;
 use kinprobe::record::Runner;
@@ -21,6 +22,7 @@ use kinprobe::record::header;
 use kinprobe::record::read;
 use kinprobe::record::run_suite;
 use kinprobe::source::Silent;
+use safetensors::SafeTensors;
 
 /// Answers by a fixed rule and remembers what it was asked.
 struct Parrot {
@@ -64,6 +66,14 @@ impl Runner for Parrot {
         (self.layers > 0).then_some((self.layers, WIDTH))
     }
 
+    fn reads_places(&self) -> bool {
+        true
+    }
+
+    fn token_text(&self, token: u32) -> Option<String> {
+        (token != 3).then(|| format!("token {token}"))
+    }
+
     fn answer(&self, prompt: &str, readout: &Readout) -> Result<Answer, Failure> {
         self.asked.lock().unwrap().push(prompt.to_owned());
         let number: usize = prompt.rsplit(' ').next().unwrap().parse().unwrap();
@@ -87,7 +97,20 @@ impl Runner for Parrot {
             }],
             text,
             residual: (*readout == Readout::NextToken).then_some(residual),
+            places: match readout {
+                Readout::NextToken => vec![expected(number)],
+                Readout::Generate { .. } => Vec::new(),
+            },
         })
+    }
+}
+
+/// What is expected after the prompt of that number.
+fn expected(number: usize) -> Place {
+    Place {
+        offset: 15 + number as u32,
+        surprisal: number as f32 / 3.0,
+        top: (0..number as u32 % 3).map(|at| (at + 2, -1.5)).collect(),
     }
 }
 
@@ -165,8 +188,25 @@ fn a_recording_holds_every_item_in_suite_order() {
     let again = run(&parrot, &suite, &store).unwrap();
     assert_eq!(parrot.questions(), asked, "nothing is asked twice");
     assert_eq!(again, (recording.clone(), Some(activations)));
+    // What was expected along the prompts, and the texts of the tokens that have one.
+    for (number, record) in recording.records.iter().enumerate() {
+        let wanted = record.error.is_none().then(|| expected(number));
+        assert_eq!(record.places, wanted.into_iter().collect::<Vec<_>>());
+    }
+    let texts: Vec<(u32, &str)> = recording
+        .texts
+        .iter()
+        .map(|(id, text)| (*id, &text[..]))
+        .collect();
+    assert_eq!(texts, [(2, "token 2")]);
+    // The lines alone know nothing of it.
     let stored = read(&store.path(&recording.header)).unwrap();
-    assert_eq!(stored, recording);
+    let mut bare = recording.clone();
+    bare.texts.clear();
+    bare.records
+        .iter_mut()
+        .for_each(|record| record.places.clear());
+    assert_eq!(stored, bare);
 }
 
 #[test]
@@ -220,10 +260,10 @@ fn a_run_that_dies_keeps_what_was_answered() {
     // The rows file is cut too, as a kill between two writes leaves it.
     let rows = torn.with_extension("rows");
     let bytes = fs::read(&rows).unwrap();
-    fs::write(&rows, &bytes[..bytes.len() - 70]).unwrap();
+    fs::write(&rows, &bytes[..bytes.len() - 100]).unwrap();
     let heir = Parrot::new("sha256:a");
     run(&heir, &suite, &store).unwrap();
-    // Two rows of 64 bytes were cut, thirteen items were never reached.
+    // Two rows of 80 bytes and more were cut, thirteen items were never reached.
     assert_eq!(heir.questions(), 13 + 2);
     assert_eq!(fs::read(&torn).unwrap(), fs::read(&path).unwrap());
     assert_eq!(
@@ -271,6 +311,36 @@ fn lost_or_foreign_activations_are_recorded_again() {
         assert_eq!(activations.unwrap().items.len(), 48);
         assert_eq!(fs::read(&tensors).unwrap(), whole);
     }
+}
+
+/// A recording of before places were read is completed, its answers kept.
+#[test]
+fn places_that_are_not_there_yet_are_read() {
+    let suite = suite(Readout::NextToken);
+    let (folder, path) = finished(&suite);
+    let store = RecordingStore::named(folder.path(), "m");
+    let tensors = path.with_extension("safetensors");
+    let whole = fs::read(&tensors).unwrap();
+    let answers = fs::read(&path).unwrap();
+    let file = SafeTensors::deserialize(&whole).unwrap();
+    let sites: Vec<_> = file
+        .tensors()
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("blocks."))
+        .collect();
+    let (_, metadata) = SafeTensors::read_metadata(&whole).unwrap();
+    let bare = safetensors::serialize(sites, metadata.metadata().clone()).unwrap();
+    fs::write(&tensors, bare).unwrap();
+    let parrot = Parrot::new("sha256:a");
+    let (recording, _) = run(&parrot, &suite, &store).unwrap();
+    assert_eq!(
+        parrot.questions(),
+        48,
+        "items that cannot be answered are not asked again"
+    );
+    assert_eq!(recording.records[4].places, [expected(4)]);
+    assert_eq!(fs::read(&tensors).unwrap(), whole);
+    assert_eq!(fs::read(&path).unwrap(), answers);
 }
 
 #[test]

@@ -129,6 +129,68 @@ fn the_next_token_and_the_residual_stream_are_those_of_one_forward_pass() {
     }
 }
 
+/// Every place has the law of one forward pass, and together they are as surprised as the whole prompt.
+#[test]
+fn what_is_expected_along_a_prompt_is_that_of_one_forward_pass() {
+    let (_folder, model) = model(1);
+    let runner = LocalRunner::load(&model).unwrap();
+    let tokenizer = model.tokenizer.as_ref().unwrap();
+    let spec = model.spec.as_ref().unwrap();
+    let decoder = Decoder::load(&model.weights, spec, &Device::Cpu).unwrap();
+    for prompt in PROMPTS {
+        let answer = runner.answer(prompt, &Readout::NextToken).unwrap();
+        let tokens = tokenizer.encode_with_places(prompt).unwrap();
+        let ids: Vec<u32> = tokens.iter().map(|(id, _)| *id).collect();
+        assert_eq!(ids, tokenizer.encode(prompt).unwrap());
+        let input = Tensor::new(&ids[..], &Device::Cpu).unwrap();
+        let logits = decoder
+            .forward(&input.unsqueeze(0).unwrap(), None, &mut ())
+            .unwrap();
+        let rows: Vec<Vec<f32>> = logits.i(0).unwrap().to_vec2().unwrap();
+        let logprob = |at: usize, token: u32| {
+            let total: f64 = rows[at].iter().map(|l| f64::from(*l).exp()).sum();
+            f64::from(rows[at][token as usize]) - total.ln()
+        };
+        let surprisal: f64 = (1..ids.len()).map(|at| -logprob(at - 1, ids[at])).sum();
+        let seen: f64 = answer.places.iter().map(|p| f64::from(p.surprisal)).sum();
+        assert!(
+            (surprisal - seen).abs() < 1e-3,
+            "{prompt}: {seen} {surprisal}"
+        );
+        assert!(
+            answer
+                .places
+                .windows(2)
+                .all(|two| two[0].offset < two[1].offset)
+        );
+        let last = answer.places.last().unwrap();
+        assert_eq!(last.offset as usize, prompt.len());
+        assert_eq!(last.top[0].0, answer.top[0].token);
+        for place in &answer.places {
+            assert!(prompt.is_char_boundary(place.offset as usize));
+            let at = tokens
+                .iter()
+                .rposition(|(_, bytes)| bytes.end == place.offset as usize);
+            let at = at.unwrap();
+            assert_eq!(place.top.len(), 8);
+            assert_eq!(
+                place.top[0].0,
+                argmax(&rows[at]),
+                "{prompt} at {}",
+                place.offset
+            );
+            for (token, found) in &place.top {
+                assert!((f64::from(*found) - logprob(at, *token)).abs() < 1e-3);
+            }
+        }
+        // Three bytes a character, none of them alone.
+        if prompt.starts_with('日') {
+            let ends: Vec<u32> = answer.places.iter().map(|place| place.offset).collect();
+            assert_eq!(ends, [3, 6, 9, 12, 15, 18]);
+        }
+    }
+}
+
 #[test]
 fn greedy_answers_are_those_of_a_decoder_without_cache() {
     let (_folder, model) = model(2);

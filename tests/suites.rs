@@ -1,5 +1,6 @@
 //! Suites: what loads, what does not and with which words, and what the shipped ones hold.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
@@ -7,6 +8,8 @@ use std::path::PathBuf;
 use kinprobe::probe;
 use kinprobe::probe::Readout;
 use kinprobe::probe::Score;
+use kinprobe::probe::render::Kind;
+use kinprobe::probe::render::SHIPPED_SEED;
 use kinprobe::record::score;
 use sha2::Digest;
 use sha2::Sha256;
@@ -389,13 +392,14 @@ fn the_shipped_suites_are_whole() {
         .map(|suite| (suite.id.as_str(), suite.items.len()))
         .collect();
     let wanted = [
-        ("agent-actions", 120),
+        ("agent-actions", 300),
         ("next-token", 200),
         ("short-answer", 200),
     ];
     assert_eq!(facts, wanted);
     for item in &suites[0].items {
-        assert!(item.prompt.len() <= 700, "{}", item.id);
+        // The shortest context of a shipped model is 256 tokens, of two bytes or more each.
+        assert!(item.prompt.len() <= 420, "{}", item.id);
     }
     for item in &suites[1].items {
         assert!((40..=250).contains(&item.prompt.len()), "{}", item.id);
@@ -403,6 +407,72 @@ fn the_shipped_suites_are_whole() {
     }
     for item in &suites[2].items {
         assert!(item.prompt.ends_with("\nAnswer:"), "{}", item.id);
+    }
+}
+
+/// Nobody edits it by hand: the shipped suite is what its seed gives.
+#[test]
+fn the_agent_suite_is_a_function_of_its_seed() {
+    let kind = Kind::find("agent-actions").unwrap();
+    let rendered = kind.render(SHIPPED_SEED, kind.items);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    assert!(rendered.dataset == read("datasets/agent-actions.jsonl"));
+    let manifest = rendered.manifest.replace("path: ", "path: datasets/");
+    assert_eq!(manifest, read("probes/agent-actions.yaml"));
+    let shorter = kind.render(SHIPPED_SEED, 40);
+    assert!(rendered.dataset.starts_with(&shorter.dataset));
+    assert_eq!(shorter.id, "agent-actions-0-40");
+    let other = kind.render(5, kind.items);
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+    assert!(lines(&other.dataset).is_disjoint(&lines(&rendered.dataset)));
+}
+
+#[test]
+fn rendered_suites_of_any_seed_are_valid() {
+    let kind = Kind::find("agent-actions").unwrap();
+    for seed in [1, 2, u64::MAX] {
+        let folder = tempfile::tempdir().unwrap();
+        let rendered = kind.render(seed, 600);
+        for (ending, text) in [("jsonl", &rendered.dataset), ("yaml", &rendered.manifest)] {
+            fs::write(
+                folder.path().join(format!("{}.{ending}", rendered.id)),
+                text,
+            )
+            .unwrap();
+        }
+        let suite = probe::load(&folder.path().join(format!("{}.yaml", rendered.id))).unwrap();
+        assert_eq!(suite.items.len(), 600);
+        let Score::Fields(fields) = &suite.score else {
+            panic!()
+        };
+        let mut schemas = BTreeSet::new();
+        for item in &suite.items {
+            let target = &item.targets[0];
+            let scored = score(&suite.score, item, target);
+            assert_eq!(scored.correct, Some(true), "{} {target}", item.id);
+            // A right answer has no slip; its keys stand in the prompt unless no schema was given.
+            let form = scored.form.unwrap();
+            assert!(
+                form.signatures.is_empty() && form.leaked.is_empty(),
+                "{}",
+                item.id
+            );
+            let usual = ["action", "element", "value", "tool", "args"];
+            match item.tags[0].as_str() {
+                "free" => assert!(
+                    form.unprompted
+                        .iter()
+                        .any(|key| usual.contains(&key.as_str()))
+                ),
+                _ => assert!(form.unprompted.is_empty(), "{}", item.id),
+            }
+            if item.tags[0] == "schema" {
+                let named = |name: &&String| target.contains(&format!("\"{name}\":"));
+                schemas.extend(fields.iter().filter(named).cloned());
+            }
+        }
+        assert_eq!(schemas.len(), 12, "four schemas of three keys");
     }
 }
 

@@ -61,7 +61,7 @@ enum Verb {
     Parents(parents::Args),
     /// One forward pass, looked at
     Probe(probe::Args),
-    /// List, show or validate probe suites
+    /// List, show, validate or render probe suites
     Suite(suite::Args),
     /// The models this project trained, and their recipes
     Zoo(zoo::Args),

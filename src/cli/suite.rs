@@ -1,4 +1,6 @@
-//! `kinprobe suite`: list, show and check probe suites.
+//! `kinprobe suite`: list, show, check and make probe suites.
+
+mod render;
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -45,6 +47,8 @@ enum Verb {
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Make a suite of invented items that nobody has read before
+    Render(render::Args),
 }
 
 /// Runs the verb.
@@ -59,6 +63,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
             show(global, suite, most)
         }
         Verb::Validate { files } => validate(global, files),
+        Verb::Render(args) => render::run(args, global),
     }
 }
 

@@ -1,10 +1,12 @@
 //! Toy models with what was recorded of them.
 
+use std::collections::BTreeMap;
+
 use super::{Memo, Pair, Subject};
 use crate::model::Model;
 use crate::model::toy::{Dims, Toy};
 use crate::record;
-use crate::record::{Activations, Header, Record, Recording, WeightProfile};
+use crate::record::{Activations, Header, Place, Record, Recording, WeightProfile};
 
 /// An opened toy with what was recorded of it.
 pub(crate) struct Open {
@@ -78,6 +80,60 @@ pub(crate) fn answered_with_truth(
     open
 }
 
+/// What a toy expects at one place: bytes before it, candidates with their probability.
+pub(crate) type Expected<'a> = (u32, &'a [(&'a str, f64)]);
+
+/// A toy that was read along one prompt per element; its answers are empty.
+pub(crate) fn expecting(seed: u64, prompts: &[&[Expected<'_>]]) -> Open {
+    let mut open = Open::new(&Toy::new(seed, Dims::default()));
+    let records = (0..prompts.len()).map(|i| one_record(i, "", None));
+    open.recordings = vec![recording("next", records.collect())];
+    read_along(&mut open.recordings[0], prompts);
+    open
+}
+
+/// Gives a recording what was expected along its prompts.
+pub(crate) fn read_along(recording: &mut Recording, prompts: &[&[Expected<'_>]]) {
+    let mut tokens: BTreeMap<String, u32> = BTreeMap::new();
+    for (record, expected) in recording.records.iter_mut().zip(prompts) {
+        for (offset, law) in *expected {
+            let mut token = |text: &str| {
+                let next = tokens.len() as u32;
+                *tokens.entry(text.to_owned()).or_insert(next)
+            };
+            record.places.push(Place {
+                offset: *offset,
+                surprisal: *offset as f32,
+                top: law
+                    .iter()
+                    .map(|(text, p)| (token(text), p.ln() as f32))
+                    .collect(),
+            });
+        }
+    }
+    recording.texts = tokens
+        .into_iter()
+        .map(|(text, token)| (token, text))
+        .collect();
+}
+
+/// Answers that are JSON objects of `tool`, `args` and `action`, to a prompt that names no key.
+pub(crate) fn structured(
+    n: usize,
+    target: impl Fn(usize) -> String,
+    answer: impl Fn(usize) -> String,
+) -> Recording {
+    let record = |i: usize| {
+        let scored = record::scored_fields(&["tool", "args", "action"], &target(i), &answer(i));
+        Record {
+            fields: scored.fields,
+            form: scored.form,
+            ..one_record(i, &answer(i), scored.correct)
+        }
+    };
+    recording("actions", (0..n).map(record).collect())
+}
+
 fn one_record(i: usize, answer: &str, correct: Option<bool>) -> Record {
     Record {
         item: format!("item-{i}"),
@@ -87,8 +143,10 @@ fn one_record(i: usize, answer: &str, correct: Option<bool>) -> Record {
         tokens: Vec::new(),
         top: Vec::new(),
         correct,
-        fields: std::collections::BTreeMap::new(),
+        fields: BTreeMap::new(),
+        form: None,
         error: None,
+        places: Vec::new(),
     }
 }
 
@@ -105,5 +163,6 @@ fn recording(id: &str, records: Vec<Record>) -> Recording {
             engine: String::new(),
         },
         records,
+        texts: BTreeMap::new(),
     }
 }

@@ -193,6 +193,24 @@ impl Decoder {
         Ok(self.head(&last, tap)?.squeeze(1)?)
     }
 
+    /// As [`Decoder::next_logits_with`], and the logits `[batch, pos, vocab_size]` of all positions, which
+    /// no tap sees.
+    ///
+    /// # Errors
+    /// As [`Decoder::forward`].
+    pub fn next_and_all_logits(
+        &self,
+        tokens: &Tensor,
+        cache: &mut KvCache,
+        tap: &mut dyn Tap,
+    ) -> Result<(Tensor, Tensor), Error> {
+        let x = self.residual(tokens, Some(cache), tap)?;
+        // On its own, so that the last logits are those of a run that asks for no others.
+        let last = x.narrow(1, x.dim(1)? - 1, 1)?.contiguous()?;
+        let next = self.head(&last, tap)?.squeeze(1)?;
+        Ok((next, self.head(&x, &mut ())?))
+    }
+
     /// The residual stream after the last block, `[batch, pos, hidden_size]`.
     fn residual(
         &self,

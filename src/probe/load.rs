@@ -343,7 +343,8 @@ fn suite_hash(manifest: &Manifest, readout: &Readout, score: &Score, items: &[It
     let score = match score {
         Score::Exact => json!(["exact"]),
         Score::Prefix => json!(["prefix"]),
-        Score::Fields(fields) => json!(["fields", fields]),
+        // The number is the version of how fields are scored.
+        Score::Fields(fields) => json!(["fields", 2, fields]),
     };
     let items: Vec<Value> = items
         .iter()

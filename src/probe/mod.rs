@@ -8,6 +8,7 @@ mod dataset;
 mod error;
 mod load;
 mod manifest;
+pub mod render;
 mod suggest;
 mod template;
 

@@ -7,6 +7,8 @@ use candle_core::Tensor;
 
 use super::Candidate;
 use super::Error;
+use super::Place;
+use super::places::places;
 use super::runner::Answer;
 use super::runner::Failure;
 use super::runner::Runner;
@@ -67,8 +69,8 @@ impl<'m> LocalRunner<'m> {
         Ok((spec, model.tokenizer.as_ref().map_err(not_runnable)?))
     }
 
-    /// The prompt through the model: its tokens, the cache after it, the next token's logits.
-    fn prefill(&self, prompt: &str, tap: &mut dyn Tap) -> Result<Continuation<'_, 'm>, Failure> {
+    /// The prompt's tokens, if the model takes them.
+    fn encode(&self, prompt: &str) -> Result<Vec<u32>, Failure> {
         let prompt = self
             .tokenizer
             .encode(prompt)
@@ -83,16 +85,85 @@ impl<'m> LocalRunner<'m> {
                 prompt.len()
             )));
         }
+        Ok(prompt)
+    }
+
+    /// The prompt through the model: its tokens, the cache after it, the next token's logits.
+    fn prefill(&self, prompt: &str) -> Result<Continuation<'_, 'm>, Failure> {
+        let ids = self.encode(prompt)?;
         let mut cache = KvCache::default();
-        let logits = self.step(&prompt, &mut cache, tap)?;
+        let logits = self.step(&ids, &mut cache, &mut ())?;
+        self.continuation(ids, cache, logits)
+    }
+
+    /// As [`LocalRunner::prefill`], and what was expected along the prompt.
+    fn read_along(
+        &self,
+        prompt: &str,
+        tap: &mut dyn Tap,
+    ) -> Result<(Continuation<'_, 'm>, Vec<Place>), Failure> {
+        let ids = self.encode(prompt)?;
+        let mut cache = KvCache::default();
+        let (next, all) = self
+            .tensor(&ids)
+            .and_then(|tokens| Ok(self.decoder.next_and_all_logits(&tokens, &mut cache, tap)?))?;
+        let next = finite(
+            next.i(0)
+                .and_then(|row| row.to_dtype(DType::F32)?.to_vec1()),
+        )?;
+        let all = all
+            .i(0)
+            .and_then(|rows| rows.to_dtype(DType::F32)?.flatten_all()?.to_vec1());
+        let places = self.places(prompt, &ids, &finite(all)?)?;
+        Ok((self.continuation(ids, cache, next)?, places))
+    }
+
+    /// Places of a prompt, of whose tokens `logits` (`[tokens, vocab_size]`) were read.
+    fn places(&self, prompt: &str, ids: &[u32], logits: &[f32]) -> Result<Vec<Place>, Failure> {
+        let encoded = self
+            .tokenizer
+            .encode_with_places(prompt)
+            .map_err(|error| Failure::Item(error.to_string()))?;
+        let (same, tokens): (Vec<u32>, Vec<_>) = encoded.into_iter().unzip();
+        if same != ids {
+            return Err(Failure::Item(
+                "the tokenizer does not give the same tokens twice".to_owned(),
+            ));
+        }
+        let rows: Vec<&[f32]> = logits.chunks_exact(logits.len() / ids.len()).collect();
+        let totals: Vec<f64> = rows.iter().map(|row| log_sum_exp(row)).collect();
+        let logprob = |at: usize, token: u32| f64::from(rows[at][token as usize]) - totals[at];
+        Ok(places(
+            prompt,
+            &tokens,
+            |at| -logprob(at - 1, ids[at]),
+            |at| {
+                let best = top(rows[at], TOP).into_iter();
+                best.map(|token| (token, logprob(at, token) as f32))
+                    .collect()
+            },
+        ))
+    }
+
+    fn continuation(
+        &self,
+        ids: Vec<u32>,
+        cache: KvCache,
+        logits: Vec<f32>,
+    ) -> Result<Continuation<'_, 'm>, Failure> {
         Ok(Continuation {
             runner: self,
-            before: self.text(&prompt)?,
-            start: prompt.len(),
-            ids: prompt,
+            before: self.text(&ids)?,
+            start: ids.len(),
+            ids,
             cache,
             logits,
         })
+    }
+
+    fn tensor(&self, tokens: &[u32]) -> Result<Tensor, Error> {
+        let tokens = Tensor::new(tokens, &self.device)?;
+        Ok(tokens.unsqueeze(0)?)
     }
 
     /// Logits of the token after `tokens`.
@@ -102,18 +173,14 @@ impl<'m> LocalRunner<'m> {
         cache: &mut KvCache,
         tap: &mut dyn Tap,
     ) -> Result<Vec<f32>, Failure> {
-        let logits = Tensor::new(tokens, &self.device)
-            .and_then(|tokens| tokens.unsqueeze(0))
-            .map_err(Error::from)
+        let logits = self
+            .tensor(tokens)
             .and_then(|tokens| Ok(self.decoder.next_logits_with(&tokens, cache, tap)?))?;
-        let logits: Vec<f32> = logits
-            .i(0)
-            .and_then(|row| row.to_dtype(DType::F32)?.to_vec1())
-            .map_err(Error::from)?;
-        if logits.iter().any(|logit| !logit.is_finite()) {
-            return Err(Failure::Item("the logits are not finite".to_owned()));
-        }
-        Ok(logits)
+        finite(
+            logits
+                .i(0)
+                .and_then(|row| row.to_dtype(DType::F32)?.to_vec1()),
+        )
     }
 
     fn text(&self, ids: &[u32]) -> Result<String, Failure> {
@@ -154,23 +221,44 @@ impl Runner for LocalRunner<'_> {
         Some((spec.num_hidden_layers, spec.hidden_size))
     }
 
+    fn reads_places(&self) -> bool {
+        true
+    }
+
+    fn token_text(&self, token: u32) -> Option<String> {
+        self.tokenizer.token_text(token)
+    }
+
     fn answer(&self, prompt: &str, readout: &Readout) -> Result<Answer, Failure> {
         match readout {
             Readout::NextToken => {
                 let mut last = LastRow::default();
-                let mut state = self.prefill(prompt, &mut last)?;
+                let (mut state, places) = self.read_along(prompt, &mut last)?;
                 let top = self.candidates(&state.logits);
                 let text = state.whole_token()?;
-                Ok(state.answer(text, top, Some(last.values)))
+                Ok(Answer {
+                    residual: Some(last.values),
+                    places,
+                    ..state.answer(text, top)
+                })
             }
             Readout::Generate { max_tokens, stop } => {
-                let mut state = self.prefill(prompt, &mut ())?;
+                let mut state = self.prefill(prompt)?;
                 let top = self.candidates(&state.logits);
                 let text = state.generate(*max_tokens, stop)?;
-                Ok(state.answer(text, top, None))
+                Ok(state.answer(text, top))
             }
         }
     }
+}
+
+/// Logits that can be compared.
+fn finite(logits: candle_core::Result<Vec<f32>>) -> Result<Vec<f32>, Failure> {
+    let logits = logits.map_err(Error::from)?;
+    if logits.iter().any(|logit| !logit.is_finite()) {
+        return Err(Failure::Item("the logits are not finite".to_owned()));
+    }
+    Ok(logits)
 }
 
 /// A decoder that its own config or files do not allow leaves a model that can still be compared.
@@ -261,13 +349,14 @@ impl Continuation<'_, '_> {
         Ok(text)
     }
 
-    fn answer(self, text: String, top: Vec<Candidate>, residual: Option<Vec<f32>>) -> Answer {
+    fn answer(self, text: String, top: Vec<Candidate>) -> Answer {
         Answer {
             prompt_tokens: self.start,
             text,
             tokens: self.ids[self.start..].to_vec(),
             top,
-            residual,
+            residual: None,
+            places: Vec::new(),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! What one model did, or is: facts about a single model from which evidence is later drawn.
 
 mod error;
+mod form;
 pub mod import;
 mod local;
+mod places;
 mod profile;
 mod run;
 mod runner;
@@ -10,7 +12,10 @@ mod score;
 mod store;
 
 pub use error::Error;
+pub use form::Form;
+pub use form::Signature;
 pub use local::LocalRunner;
+pub use places::Place;
 #[cfg(test)]
 pub(crate) use profile::of_test_model;
 pub use profile::profile;
@@ -25,6 +30,8 @@ pub use score::Scored;
 pub use score::first_object;
 pub use score::normalise;
 pub use score::score;
+#[cfg(test)]
+pub(crate) use score::scored_fields;
 pub use store::RecordingStore;
 pub use store::read;
 
@@ -78,9 +85,15 @@ pub struct Record {
     /// Field by field, for structured answers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, FieldOutcome>,
+    /// How it is written, for structured answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<Form>,
     /// Why there is no answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What the model expected along the prompt, where that is recorded; kept beside the activations.
+    #[serde(skip)]
+    pub places: Vec<Place>,
 }
 
 /// One candidate for the first token of an answer.
@@ -110,6 +123,8 @@ pub struct Recording {
     pub header: Header,
     /// One per item.
     pub records: Vec<Record>,
+    /// Texts of the tokens that [`Record::places`] name.
+    pub texts: BTreeMap<u32, String>,
 }
 
 /// Activations of one model: per site one row per item, at the last token of the prompt.

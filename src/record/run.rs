@@ -1,5 +1,7 @@
 //! Suite x runner -> recording.
 
+use std::collections::BTreeMap;
+
 use rayon::prelude::*;
 use sha2::Digest;
 use sha2::Sha256;
@@ -16,6 +18,7 @@ use super::runner::Runner;
 use super::score::score;
 use super::store::Journal;
 use super::store::RecordingStore;
+use super::store::Row;
 use super::store::Rows;
 use crate::probe::Item;
 use crate::probe::Readout;
@@ -25,11 +28,12 @@ use crate::source::Progress;
 /// Items answered between two writes: what a kill can cost. A multiple of usual thread counts.
 const CHUNK: usize = 16;
 
-/// One item's record and its row of activations.
-type Asked = (Record, Option<Vec<f32>>);
+/// One item's record, and what was read off the model beside it.
+type Asked = (Record, Option<Row>);
 
 /// Answers every item of `suite` that `store` does not hold yet, and returns them all in suite order;
-/// for [`Readout::NextToken`] with the residual stream at the last prompt token.
+/// for [`Readout::NextToken`] with the residual stream at the last prompt token and with what the model
+/// expected along the prompt.
 ///
 /// An interrupted run is gone on with, and ends in the same bytes as one that was not. An item that
 /// the model cannot answer is a record with an `error`.
@@ -50,6 +54,7 @@ pub fn run_suite(
     };
     if let Some((recording, activations)) = store.finished(&header, suite)?
         && (activations.is_some() || residual.is_none())
+        && (has_places(&recording) || residual.is_none() || !runner.reads_places())
     {
         Rows::forget(&store.path(&header))?;
         return Ok((recording, activations));
@@ -76,12 +81,27 @@ pub fn run_suite(
         keep(&mut journal, rows.as_mut(), chunk, asked)?;
     }
     let ids: Vec<String> = suite.items.iter().map(|item| item.id.clone()).collect();
-    let activations = match rows {
-        Some(rows) => Some(rows.finish(&path, &header, &ids)?),
+    let beside = match rows {
+        Some(rows) => {
+            let text = |token| runner.token_text(token);
+            Some(rows.finish(&path, &header, &ids, text)?)
+        }
         None => None,
     };
-    let records = journal.into_records();
-    Ok((Recording { header, records }, activations))
+    let mut recording = Recording {
+        header,
+        records: journal.into_records()?,
+        texts: BTreeMap::new(),
+    };
+    let activations = beside.map(|beside| beside.attach(&mut recording));
+    Ok((recording, activations))
+}
+
+/// Whether what was expected along the prompts is there, for all that were answered.
+fn has_places(recording: &Recording) -> bool {
+    let answered = |record: &&Record| record.error.is_none();
+    let mut records = recording.records.iter().filter(answered);
+    records.all(|record| !record.places.is_empty())
 }
 
 /// What a recording of `suite` by `runner` is filed under.
@@ -151,15 +171,15 @@ fn keep(
     let mut fresh = Vec::new();
     let mut failure = None;
     for (&at, asked) in chunk.iter().zip(asked) {
-        let (record, residual) = match asked {
+        let (record, row) = match asked {
             Ok(asked) => asked,
             Err(error) => {
                 failure = Some(error);
                 break;
             }
         };
-        if let (Some(rows), Some(residual)) = (rows.as_deref_mut(), residual) {
-            rows.append(at, residual)?;
+        if let (Some(rows), Some(row)) = (rows.as_deref_mut(), row) {
+            rows.append(at, row)?;
         }
         match journal.records.get(at) {
             None => fresh.push(record),
@@ -181,7 +201,9 @@ fn ask(runner: &dyn Runner, suite: &Suite, item: &Item) -> Result<Asked, Error> 
         top: Vec::new(),
         correct: None,
         fields: Default::default(),
+        form: None,
         error: None,
+        places: Vec::new(),
     };
     let answer = match runner.answer(&item.prompt, &suite.readout) {
         Ok(answer) => answer,
@@ -198,7 +220,12 @@ fn ask(runner: &dyn Runner, suite: &Suite, item: &Item) -> Result<Asked, Error> 
     record.top = answer.top.into_iter().map(rounded).collect();
     record.correct = scored.correct;
     record.fields = scored.fields;
-    Ok((record, answer.residual))
+    record.form = scored.form;
+    let row = answer.residual.map(|residual| Row {
+        residual,
+        places: answer.places,
+    });
+    Ok((record, row))
 }
 
 /// A candidate as it is stored: to a millionth, so that what is read back is what was written.

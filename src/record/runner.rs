@@ -2,6 +2,7 @@
 
 use super::Candidate;
 use super::Error;
+use super::Place;
 use crate::probe::Readout;
 
 /// How many candidates for the first token are kept.
@@ -21,6 +22,16 @@ pub trait Runner: Sync {
 
     /// Blocks and width of the residual stream, where it can be read.
     fn residual(&self) -> Option<(usize, usize)>;
+
+    /// Whether answers to [`Readout::NextToken`] come with [`Answer::places`].
+    fn reads_places(&self) -> bool {
+        false
+    }
+
+    /// A token as a reader would see it.
+    fn token_text(&self, _token: u32) -> Option<String> {
+        None
+    }
 
     /// Answers `prompt` greedily.
     ///
@@ -43,6 +54,9 @@ pub struct Answer {
     /// `blocks.{i}.hook_resid_post` at the last token of the prompt, block after block; only for
     /// [`Readout::NextToken`] and where [`Runner::residual`] says so.
     pub residual: Option<Vec<f32>>,
+    /// What was expected along the prompt; only for [`Readout::NextToken`] and where
+    /// [`Runner::reads_places`] says so.
+    pub places: Vec<Place>,
 }
 
 /// Why there is no answer.

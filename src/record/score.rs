@@ -6,28 +6,41 @@ use serde_json::Map;
 use serde_json::Value;
 
 use super::FieldOutcome;
+use super::Form;
+use super::form::form;
 use crate::probe::Item;
 use crate::probe::Score;
 
 /// Opening braces tried before an answer counts as holding no object: bounds the work on an answer
 /// made of braces.
 const MAX_STARTS: usize = 64;
+/// Members beyond the target that are kept of one object, and the longest name of one.
+const MAX_BEYOND: usize = 16;
+const MAX_KEY: usize = 64;
 
 /// What scoring says of one answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scored {
     /// Right or wrong; `None` where there is no truth.
     pub correct: Option<bool>,
-    /// For [`Score::Fields`]: one outcome per field of the target.
+    /// For [`Score::Fields`]: one outcome per field of the target, those of objects within it as
+    /// `args.city`; and what such an object holds beyond the target, as wrong.
     pub fields: BTreeMap<String, FieldOutcome>,
+    /// For [`Score::Fields`]: how the answer is written.
+    pub form: Option<Form>,
 }
 
 /// Scores `answer` to `item`.
 pub fn score(how: &Score, item: &Item, answer: &str) -> Scored {
+    let form = match how {
+        Score::Fields(names) => Some(form(answer, item, names)),
+        Score::Exact | Score::Prefix => None,
+    };
     if item.targets.is_empty() {
         return Scored {
             correct: None,
             fields: BTreeMap::new(),
+            form,
         };
     }
     let (correct, fields) = match how {
@@ -50,7 +63,21 @@ pub fn score(how: &Score, item: &Item, answer: &str) -> Scored {
     Scored {
         correct: Some(correct),
         fields,
+        form,
     }
+}
+
+/// Scores a structured answer to the prompt `?`, for tests elsewhere.
+#[cfg(test)]
+pub(crate) fn scored_fields(names: &[&str], target: &str, answer: &str) -> Scored {
+    let item = Item {
+        id: String::new(),
+        prompt: "?".to_owned(),
+        targets: vec![target.to_owned()],
+        tags: Vec::new(),
+    };
+    let names = names.iter().map(|name| (*name).to_owned()).collect();
+    score(&Score::Fields(names), &item, answer)
 }
 
 /// The form in which short answers are compared: white space trimmed and collapsed, lower case,
@@ -74,17 +101,51 @@ fn fields(item: &Item, answer: &str) -> BTreeMap<String, FieldOutcome> {
         .first()
         .and_then(|target| serde_json::from_str(target).ok())
         .unwrap_or_default();
-    target
-        .iter()
-        .map(|(name, wanted)| {
-            let value = given.get(name);
-            let outcome = FieldOutcome {
-                given: value.map(Value::to_string),
-                correct: value.is_some_and(|value| agree(value, wanted)),
-            };
-            (name.clone(), outcome)
-        })
-        .collect()
+    let mut fields = BTreeMap::new();
+    for (name, wanted) in &target {
+        field(name, given.get(name), wanted, &mut fields);
+    }
+    fields
+}
+
+/// One field, and those of an object in it.
+fn field(
+    name: &str,
+    given: Option<&Value>,
+    wanted: &Value,
+    fields: &mut BTreeMap<String, FieldOutcome>,
+) {
+    let mut outcome = |name: String, given: Option<&Value>, correct| {
+        let given = given.map(Value::to_string);
+        fields.insert(name, FieldOutcome { given, correct });
+    };
+    match (wanted, given) {
+        (Value::Object(wanted), Some(Value::Object(given)))
+            if !(wanted.is_empty() && given.is_empty()) =>
+        {
+            let beyond = given.iter().filter(|(key, _)| !wanted.contains_key(*key));
+            for (key, value) in beyond.take(MAX_BEYOND) {
+                let key: String = key.chars().take(MAX_KEY).collect();
+                outcome(format!("{name}.{key}"), Some(value), false);
+            }
+            for (key, value) in wanted {
+                field(&format!("{name}.{key}"), given.get(key), value, fields);
+            }
+        }
+        (Value::Object(members), _) if !members.is_empty() => {
+            // Something that is no object stands for all of its fields.
+            if given.is_some() {
+                outcome(name.to_owned(), given, false);
+            }
+            for (key, value) in members {
+                field(&format!("{name}.{key}"), None, value, fields);
+            }
+        }
+        _ => {
+            let correct = given.is_some_and(|value| agree(value, wanted));
+            outcome(name.to_owned(), given, correct);
+        }
+    }
 }
 
 /// The first `{…}` of `text` that is a JSON object, whatever stands around it.
@@ -244,6 +305,87 @@ mod tests {
         let nothing = score(&how, &click, "I would click b7.");
         assert_eq!(nothing.correct, Some(false));
         assert!(nothing.fields.values().all(|field| field.given.is_none()));
+    }
+
+    /// Right and wrong is as before: an object agrees when it has the target's members and no others.
+    #[test]
+    fn arguments_are_fields_of_their_own() {
+        let how = Score::Fields(vec!["tool".into(), "args".into()]);
+        let call = item(&[r#"{"tool":"send","args":{"to":"Ines","n":3}}"#]);
+        let none = item(&[r#"{"tool":"rooms","args":{}}"#]);
+        let outcomes = |item: &Item, answer: &str| {
+            let scored = score(&how, item, answer);
+            let fields: Vec<(String, bool)> = scored
+                .fields
+                .into_iter()
+                .map(|(name, field)| (name, field.correct))
+                .collect();
+            (scored.correct == Some(true), fields)
+        };
+        let named = |fields: &[(&str, bool)]| -> Vec<(String, bool)> {
+            let owned = fields
+                .iter()
+                .map(|(name, right)| ((*name).to_owned(), *right));
+            owned.collect()
+        };
+        for (item, answer, right, fields) in [
+            (
+                &call,
+                r#"{"tool":"send","args":{"to":"ines","n":"3"}}"#,
+                true,
+                named(&[("args.n", true), ("args.to", true), ("tool", true)]),
+            ),
+            (
+                &call,
+                r#"{"tool":"send","args":{"to":"Ines","n":3,"why":1}}"#,
+                false,
+                named(&[
+                    ("args.n", true),
+                    ("args.to", true),
+                    ("args.why", false),
+                    ("tool", true),
+                ]),
+            ),
+            (
+                &call,
+                r#"{"tool":"send","args":"Ines"}"#,
+                false,
+                named(&[
+                    ("args", false),
+                    ("args.n", false),
+                    ("args.to", false),
+                    ("tool", true),
+                ]),
+            ),
+            (
+                &call,
+                "send",
+                false,
+                named(&[("args.n", false), ("args.to", false), ("tool", false)]),
+            ),
+            (
+                &none,
+                r#"{"tool":"rooms","args":{}}"#,
+                true,
+                named(&[("args", true), ("tool", true)]),
+            ),
+            (
+                &none,
+                r#"{"tool":"rooms","args":{"a":1}}"#,
+                false,
+                named(&[("args.a", false), ("tool", true)]),
+            ),
+            (
+                &none,
+                r#"{"tool":"rooms"}"#,
+                false,
+                named(&[("args", false), ("tool", true)]),
+            ),
+        ] {
+            assert_eq!(outcomes(item, answer), (right, fields), "{answer}");
+        }
+        assert!(score(&how, &none, "rooms").form.is_some());
+        assert!(score(&Score::Exact, &none, "rooms").form.is_none());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// A file of the report could not be written.
-    #[error("{}: cannot write the report: {source}; name another folder with -o", path.display())]
+    #[error("{}: cannot write: {source}; name another folder with -o", path.display())]
     Write {
         /// The file or folder.
         path: PathBuf,

@@ -22,6 +22,7 @@ pub use error::Error;
 pub use html::PAGE_BYTES;
 pub use terminal::{COLUMNS, LINES, Style, terminal};
 pub use write::Paths;
+pub use write::write_named;
 
 use std::path::Path;
 

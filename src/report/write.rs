@@ -27,8 +27,11 @@ pub(super) fn write_files(dir: &Path, html: &str, json: &str) -> Result<Paths, E
     })
 }
 
-/// Writes files into `dir` as [`write_files`] does.
-pub(super) fn write_named(dir: &Path, files: &[(&str, &str)]) -> Result<(), Error> {
+/// Writes files by name into `dir`, which is made if need be: all of them or none.
+///
+/// # Errors
+/// Names the file that could not be written; nothing half-written is left.
+pub fn write_named(dir: &Path, files: &[(&str, &str)]) -> Result<(), Error> {
     let mut files: Vec<_> = files
         .iter()
         .map(|(name, text)| (*name, Content::Text(text)))

@@ -10,6 +10,16 @@ pub(super) struct Suite<'a> {
     pub id: &'a str,
     /// Both models' answers to one item, errors left out, in suite order.
     pub items: Vec<(&'a Record, &'a Record)>,
+    /// Texts of the tokens that the records' places name, of both models.
+    pub texts: [&'a BTreeMap<u32, String>; 2],
+    of: &'a Recording,
+}
+
+impl Suite<'_> {
+    /// Whether a recording is of the same content, read in the same way.
+    pub fn is_of(&self, recording: &Recording) -> bool {
+        comparable(self.of, recording)
+    }
 }
 
 /// Suites with the same content (hash) that both answered, with the items that both did.
@@ -34,6 +44,8 @@ pub(super) fn shared<'a>(a: Subject<'a>, b: Subject<'a>) -> Vec<Suite<'a>> {
             suites.push(Suite {
                 id: &ours.header.suite,
                 items,
+                texts: [&ours.texts, &theirs.texts],
+                of: ours,
             });
         }
     }

@@ -1,10 +1,18 @@
-//! Behaviour: what the models answer to the same prompts.
+//! Behaviour: what the models answer to the same prompts, and what they expect along them.
 
 mod error_consistency;
 mod error_overlap;
 mod exact_match;
+mod field_overlap;
 mod items;
+mod jensen_shannon;
+mod model_equality;
+mod places;
+mod provenance;
+mod rank_biased_overlap;
 mod shared_answers;
+mod surprisal_residual;
+mod top1_agreement;
 
 use super::Evidence;
 
@@ -15,4 +23,11 @@ pub(super) static METHODS: &[&dyn Evidence] = &[
     &error_overlap::ErrorOverlap,
     &error_consistency::ErrorConsistency,
     &shared_answers::SharedAnswers,
+    &field_overlap::FieldOverlap,
+    &top1_agreement::Top1Agreement,
+    &jensen_shannon::JensenShannon,
+    &rank_biased_overlap::RankBiasedOverlap,
+    &surprisal_residual::SurprisalResidual,
+    &model_equality::ModelEquality,
+    &provenance::Provenance,
 ];

@@ -8,6 +8,7 @@ mod sentencepiece;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 
 use contain::contained;
@@ -138,6 +139,21 @@ impl Tokenizer {
             )),
             None => Ok(ids),
         }
+    }
+
+    /// As [`Tokenizer::encode`], each id with the bytes of `text` that it stands for: none for a token that
+    /// the post-processor adds, all bytes of a character for a token that is a part of it.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_with_places(&self, text: &str) -> Result<Vec<(u32, Range<usize>)>, Error> {
+        let what = || format!("a text of {} bytes", text.len());
+        let encoding = contained(|| self.inner.encode(text, true))
+            .and_then(|encoding| encoding.map_err(|error| error.to_string()))
+            .map_err(|reason| failed(what(), &reason))?;
+        let ids = encoding.get_ids().iter().copied();
+        let places = encoding.get_offsets().iter().map(|(from, to)| *from..*to);
+        Ok(ids.zip(places).collect())
     }
 
     /// The text of `ids`, special tokens left out.

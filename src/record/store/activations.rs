@@ -1,34 +1,61 @@
-//! The safetensors half of a recording, and the file of rows it grows from.
-//!
-//! Rows are appended as items are answered (`<name>.rows`: a fixed header, then per item its number
-//! and its values) and become `<name>.safetensors` when the last one is there.
+//! The safetensors half of a recording: activations at the prompts' last tokens, and what was expected
+//! along the prompts.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::fs;
-use std::fs::File;
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::Path;
-use std::path::PathBuf;
 
 use safetensors::Dtype;
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use serde::Deserialize;
 use serde::Serialize;
-use sha2::Digest;
-use sha2::Sha256;
 
 use super::make_parent;
 use crate::model::Site;
 use crate::record::Activations;
 use crate::record::Error;
 use crate::record::Header;
+use crate::record::Place;
+use crate::record::Recording;
 use crate::record::SiteActivations;
 
 /// Name of the one metadata entry (one, because their order in the file is not fixed).
 const METADATA: &str = "kinprobe";
+
+/// Places of each item, `[items]`; then of all places in turn their offset, surprisal, number of
+/// candidates, and of all candidates in turn token and logarithm of the probability.
+const COUNT: &str = "places.count";
+const OFFSET: &str = "places.offset";
+const SURPRISAL: &str = "places.surprisal";
+const CANDIDATES: &str = "places.candidates";
+const TOKEN: &str = "places.token";
+const LOGPROB: &str = "places.logprob";
+
+/// What lies beside the answers.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::record) struct Beside {
+    pub activations: Activations,
+    /// By row; empty where places were not read.
+    pub places: Vec<Vec<Place>>,
+    /// Of the tokens in `places`.
+    pub texts: BTreeMap<u32, String>,
+}
+
+impl Beside {
+    /// Gives the places to the records they belong to.
+    pub(in crate::record) fn attach(self, recording: &mut Recording) -> Activations {
+        let rows = self.activations.items.iter().zip(self.places);
+        let mut by_item: BTreeMap<&str, Vec<Place>> =
+            rows.map(|(item, places)| (item.as_str(), places)).collect();
+        for record in &mut recording.records {
+            record.places = by_item.remove(record.item.as_str()).unwrap_or_default();
+        }
+        recording.texts = self.texts;
+        self.activations
+    }
+}
 
 /// What the safetensors file says of itself.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,155 +63,12 @@ struct About {
     key: String,
     suite: String,
     items: Vec<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    texts: BTreeMap<u32, String>,
 }
 
-/// Rows of activations gathered so far.
-#[derive(Debug)]
-pub(in crate::record) struct Rows {
-    path: PathBuf,
-    file: Option<File>,
-    start: [u8; HEAD],
-    sites: usize,
-    width: usize,
-    rows: BTreeMap<u32, Vec<f32>>,
-}
-
-/// Bytes before the first row: the hash of key, sites and width.
-const HEAD: usize = 32;
-
-impl Rows {
-    /// Reads back what an interrupted run left; anything that does not fit is dropped, since the rows
-    /// can be computed again. `recording` is the JSONL file.
-    pub(in crate::record) fn open(
-        recording: &Path,
-        header: &Header,
-        sites: usize,
-        width: usize,
-    ) -> Result<Self, Error> {
-        let path = recording.with_extension("rows");
-        let start: [u8; HEAD] =
-            Sha256::digest(format!("{} {sites} {width}", header.key).as_bytes()).into();
-        let mut rows = Self {
-            path,
-            file: None,
-            start,
-            sites,
-            width,
-            rows: BTreeMap::new(),
-        };
-        if let Ok(bytes) = fs::read(&rows.path) {
-            rows.restore(&bytes);
-        }
-        Ok(rows)
-    }
-
-    /// Whether the row of item number `item` is there.
-    pub(in crate::record) fn has(&self, item: usize) -> bool {
-        u32::try_from(item).is_ok_and(|item| self.rows.contains_key(&item))
-    }
-
-    /// Appends one row (`[sites * width]`) and hands it to the system; the journal's own wait for the
-    /// disk follows.
-    pub(in crate::record) fn append(&mut self, item: usize, values: Vec<f32>) -> Result<(), Error> {
-        let io = |error| Error::io(&self.path, error);
-        let number =
-            u32::try_from(item).map_err(|_| io(std::io::ErrorKind::InvalidInput.into()))?;
-        if values.len() != self.sites * self.width {
-            return Err(io(std::io::ErrorKind::InvalidData.into()));
-        }
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => {
-                let file = begin(&self.path, &self.start, &self.rows).map_err(io)?;
-                self.file.insert(file)
-            }
-        };
-        file.write_all(&encode(number, &values)).map_err(io)?;
-        self.rows.insert(number, values);
-        Ok(())
-    }
-
-    /// The rows as [`Activations`]: `items[i]` names item number `i`; those without a row are left out.
-    pub(in crate::record) fn finish(
-        self,
-        recording: &Path,
-        header: &Header,
-        items: &[String],
-    ) -> Result<Activations, Error> {
-        let mut named = Vec::with_capacity(self.rows.len());
-        let mut sites: Vec<SiteActivations> = (0..self.sites)
-            .map(|layer| SiteActivations {
-                site: Site::ResidPost(layer).to_string(),
-                width: self.width,
-                values: Vec::with_capacity(self.rows.len() * self.width),
-            })
-            .collect();
-        for (number, values) in &self.rows {
-            let Some(id) = items.get(*number as usize) else {
-                continue;
-            };
-            named.push(id.clone());
-            for (site, part) in sites.iter_mut().zip(values.chunks(self.width.max(1))) {
-                site.values.extend_from_slice(part);
-            }
-        }
-        let activations = Activations {
-            suite: header.suite.clone(),
-            items: named,
-            sites,
-        };
-        write(recording, header, &activations)?;
-        Self::forget(recording)?;
-        Ok(activations)
-    }
-
-    /// Deletes the rows of a finished recording, which a kill may have left behind.
-    pub(in crate::record) fn forget(recording: &Path) -> Result<(), Error> {
-        let path = recording.with_extension("rows");
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io(&path, error))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn restore(&mut self, bytes: &[u8]) {
-        let Some(body) = bytes.strip_prefix(self.start.as_slice()) else {
-            return;
-        };
-        let length = 4 + 4 * self.sites * self.width;
-        for row in body.chunks_exact(length) {
-            let mut words = row.chunks_exact(4).map(|w| [w[0], w[1], w[2], w[3]]);
-            let number = words.next().map_or(0, u32::from_le_bytes);
-            self.rows
-                .insert(number, words.map(f32::from_le_bytes).collect());
-        }
-    }
-}
-
-/// A fresh rows file with the rows known so far, without whatever torn end the old one had.
-fn begin(path: &Path, start: &[u8], rows: &BTreeMap<u32, Vec<f32>>) -> std::io::Result<File> {
-    let fresh = path.with_extension("rows-new");
-    let mut file = File::create(&fresh)?;
-    file.write_all(start)?;
-    for (number, values) in rows {
-        file.write_all(&encode(*number, values))?;
-    }
-    file.sync_data()?;
-    drop(file);
-    fs::rename(&fresh, path)?;
-    OpenOptions::new().append(true).open(path)
-}
-
-fn encode(number: u32, values: &[f32]) -> Vec<u8> {
-    let mut row = number.to_le_bytes().to_vec();
-    row.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-    row
-}
-
-/// The finished activations beside `recording`, or `None` when there are none that belong to it.
-pub(super) fn read(recording: &Path, header: &Header) -> Result<Option<Activations>, Error> {
+/// What is beside `recording`, or `None` when there is nothing that belongs to it.
+pub(super) fn read(recording: &Path, header: &Header) -> Result<Option<Beside>, Error> {
     let path = recording.with_extension("safetensors");
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
@@ -194,8 +78,8 @@ pub(super) fn read(recording: &Path, header: &Header) -> Result<Option<Activatio
     Ok(decode(&bytes, header))
 }
 
-/// `None` for anything that does not fit: activations can be recorded again.
-fn decode(bytes: &[u8], header: &Header) -> Option<Activations> {
+/// `None` for anything that does not fit: it can be recorded again.
+fn decode(bytes: &[u8], header: &Header) -> Option<Beside> {
     let (_, metadata) = SafeTensors::read_metadata(bytes).ok()?;
     let about: About = serde_json::from_str(metadata.metadata().as_ref()?.get(METADATA)?).ok()?;
     if about.key != header.key || about.suite != header.suite {
@@ -203,61 +87,134 @@ fn decode(bytes: &[u8], header: &Header) -> Option<Activations> {
     }
     let file = SafeTensors::deserialize(bytes).ok()?;
     let mut sites = Vec::new();
-    for layer in 0..file.len() {
+    for layer in 0.. {
         let site = Site::ResidPost(layer).to_string();
-        let view = file.tensor(&site).ok()?;
+        let Ok(view) = file.tensor(&site) else {
+            break;
+        };
         let [rows, width] = *view.shape() else {
             return None;
         };
         if view.dtype() != Dtype::F32 || rows != about.items.len() {
             return None;
         }
-        let values = view
-            .data()
-            .chunks_exact(4)
-            .map(|w| f32::from_le_bytes([w[0], w[1], w[2], w[3]]))
-            .collect();
+        let values = words(view.data()).map(f32::from_bits).collect();
         sites.push(SiteActivations {
             site,
             width,
             values,
         });
     }
-    Some(Activations {
-        suite: about.suite,
-        items: about.items,
-        sites,
+    let places = match file.tensor(COUNT) {
+        Ok(_) => places(&file, about.items.len())?,
+        Err(_) => Vec::new(),
+    };
+    Some(Beside {
+        activations: Activations {
+            suite: about.suite,
+            items: about.items,
+            sites,
+        },
+        places,
+        texts: about.texts,
     })
 }
 
+/// Places by row; `None` where the tensors do not fit each other.
+fn places(file: &SafeTensors<'_>, rows: usize) -> Option<Vec<Vec<Place>>> {
+    let all = |name: &str, dtype: Dtype| -> Option<Vec<u32>> {
+        let view = file.tensor(name).ok()?;
+        (view.dtype() == dtype).then(|| words(view.data()).collect())
+    };
+    let counts = all(COUNT, Dtype::U32)?;
+    let mut offsets = all(OFFSET, Dtype::U32)?.into_iter();
+    let mut surprisals = all(SURPRISAL, Dtype::F32)?.into_iter();
+    let mut candidates = all(CANDIDATES, Dtype::U32)?.into_iter();
+    let mut tokens = all(TOKEN, Dtype::U32)?.into_iter();
+    let mut logprobs = all(LOGPROB, Dtype::F32)?.into_iter();
+    if counts.len() != rows {
+        return None;
+    }
+    let mut place = || {
+        let (offset, surprisal) = (offsets.next()?, f32::from_bits(surprisals.next()?));
+        let top: Option<Vec<(u32, f32)>> = (0..candidates.next()?)
+            .map(|_| Some((tokens.next()?, f32::from_bits(logprobs.next()?))))
+            .collect();
+        Some(Place {
+            offset,
+            surprisal,
+            top: top?,
+        })
+    };
+    counts
+        .into_iter()
+        .map(|count| (0..count).map(|_| place()).collect())
+        .collect()
+}
+
+fn words(bytes: &[u8]) -> impl Iterator<Item = u32> {
+    let words = bytes.chunks_exact(4);
+    words.map(|w| u32::from_le_bytes([w[0], w[1], w[2], w[3]]))
+}
+
 /// Writes the safetensors file under another name first, so that it is whole or not there.
-fn write(recording: &Path, header: &Header, activations: &Activations) -> Result<(), Error> {
+pub(super) fn write(recording: &Path, header: &Header, beside: &Beside) -> Result<(), Error> {
     let path = recording.with_extension("safetensors");
     make_parent(&path)?;
     let io = |error| Error::io(&path, error);
     let other = |reason: String| io(std::io::Error::other(reason));
+    let activations = &beside.activations;
     let about = About {
         key: header.key.clone(),
         suite: activations.suite.clone(),
         items: activations.items.clone(),
+        texts: beside.texts.clone(),
     };
     let about = serde_json::to_string(&about).map_err(|error| other(error.to_string()))?;
-    let bytes: Vec<Vec<u8>> = activations
-        .sites
-        .iter()
-        .map(|site| site.values.iter().flat_map(|v| v.to_le_bytes()).collect())
-        .collect();
-    let mut views = Vec::new();
-    for (site, data) in activations.sites.iter().zip(&bytes) {
+    let mut tensors: Vec<(&str, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+    for site in &activations.sites {
         let shape = vec![activations.items.len(), site.width];
-        let view =
-            TensorView::new(Dtype::F32, shape, data).map_err(|error| other(error.to_string()))?;
-        views.push((site.site.as_str(), view));
+        let data = site.values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        tensors.push((&site.site, Dtype::F32, shape, data));
     }
+    if beside.places.iter().any(|places| !places.is_empty()) {
+        tensors.extend(flat(&beside.places));
+    }
+    let views: Result<Vec<_>, _> = tensors
+        .iter()
+        .map(|(name, dtype, shape, data)| {
+            let view = TensorView::new(*dtype, shape.clone(), data);
+            view.map(|view| (*name, view))
+                .map_err(|error| other(error.to_string()))
+        })
+        .collect();
     let metadata = HashMap::from([(METADATA.to_owned(), about)]);
     let file =
-        safetensors::serialize(views, Some(metadata)).map_err(|error| other(error.to_string()))?;
+        safetensors::serialize(views?, Some(metadata)).map_err(|error| other(error.to_string()))?;
     let fresh = recording.with_extension("safetensors-new");
     fs::write(&fresh, file).map_err(|error| Error::io(&fresh, error))?;
     fs::rename(&fresh, &path).map_err(io)
+}
+
+/// Places as tensors of one dimension.
+fn flat(rows: &[Vec<Place>]) -> [(&'static str, Dtype, Vec<usize>, Vec<u8>); 6] {
+    let counts: Vec<u32> = rows.iter().map(|places| places.len() as u32).collect();
+    let places: Vec<&Place> = rows.iter().flatten().collect();
+    let of = |word: fn(&Place) -> u32| places.iter().map(|place| word(place)).collect::<Vec<u32>>();
+    let candidates = |word: fn(&(u32, f32)) -> u32| {
+        let all = places.iter().flat_map(|place| &place.top);
+        all.map(word).collect::<Vec<u32>>()
+    };
+    [
+        (COUNT, Dtype::U32, counts),
+        (OFFSET, Dtype::U32, of(|place| place.offset)),
+        (SURPRISAL, Dtype::F32, of(|place| place.surprisal.to_bits())),
+        (CANDIDATES, Dtype::U32, of(|place| place.top.len() as u32)),
+        (TOKEN, Dtype::U32, candidates(|one| one.0)),
+        (LOGPROB, Dtype::F32, candidates(|one| one.1.to_bits())),
+    ]
+    .map(|(name, dtype, words)| {
+        let bytes = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        (name, dtype, vec![words.len()], bytes)
+    })
 }

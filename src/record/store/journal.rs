@@ -1,5 +1,6 @@
 //! The JSONL half of a recording: a header line, then one line per item in suite order.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::fs::TryLockError;
@@ -9,6 +10,8 @@ use std::io::SeekFrom;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
+use std::time::Duration;
+use std::time::Instant;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,11 +26,16 @@ use crate::record::Recording;
 use crate::record::run::prompt_hash;
 use crate::text::ModelText;
 
+/// Longest time that answers stay unconfirmed by the disk: what a power cut can cost. What the system
+/// took survives a kill at once.
+const UNCONFIRMED: Duration = Duration::from_secs(1);
+
 /// A recording open for appending, locked against a second writer.
 #[derive(Debug)]
 pub(in crate::record) struct Journal {
     file: File,
     path: PathBuf,
+    confirmed: Instant,
     /// The records so far: those of the suite's first items.
     pub(in crate::record) records: Vec<Record>,
 }
@@ -66,6 +74,7 @@ impl Journal {
         let mut journal = Self {
             file,
             path: path.to_path_buf(),
+            confirmed: Instant::now(),
             records,
         };
         if whole.is_empty() {
@@ -74,7 +83,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Appends the records of the next items and waits until they are on disk.
+    /// Appends the records of the next items; from time to time waits until they are on disk.
     pub(in crate::record) fn append(&mut self, records: Vec<Record>) -> Result<(), Error> {
         if records.is_empty() {
             return Ok(());
@@ -92,9 +101,17 @@ impl Journal {
         }
     }
 
-    /// The records, and the end of writing.
-    pub(in crate::record) fn into_records(self) -> Vec<Record> {
-        self.records
+    /// The records, once they are on disk.
+    pub(in crate::record) fn into_records(mut self) -> Result<Vec<Record>, Error> {
+        self.confirm()?;
+        Ok(self.records)
+    }
+
+    fn confirm(&mut self) -> Result<(), Error> {
+        self.confirmed = Instant::now();
+        self.file
+            .sync_data()
+            .map_err(|error| Error::io(&self.path, error))
     }
 
     fn write_lines(&mut self, values: &[impl Serialize]) -> Result<(), Error> {
@@ -106,8 +123,11 @@ impl Journal {
         }
         self.file
             .write_all(&lines)
-            .and_then(|()| self.file.sync_data())
-            .map_err(|error| Error::io(&self.path, error))
+            .map_err(|error| Error::io(&self.path, error))?;
+        match self.confirmed.elapsed() > UNCONFIRMED {
+            true => self.confirm(),
+            false => Ok(()),
+        }
     }
 }
 
@@ -141,7 +161,11 @@ pub fn read(path: &Path) -> Result<Recording, Error> {
     let records = lines
         .map(|(number, line)| decode(path, number, line))
         .collect::<Result<_, _>>()?;
-    Ok(Recording { header, records })
+    Ok(Recording {
+        header,
+        records,
+        texts: BTreeMap::new(),
+    })
 }
 
 /// `bytes` up to the last line break: what follows it is a write that was cut short.

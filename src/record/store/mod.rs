@@ -1,5 +1,5 @@
-//! Where recordings live: one JSONL file and, for suites whose activations are read, one safetensors
-//! file beside it.
+//! Where recordings live: one JSONL file and, for suites that are read along, one safetensors file beside
+//! it.
 //!
 //! A recording is appended to in suite order and never rewritten, so that a killed run leaves a
 //! beginning of the file an uninterrupted run would have written, and going on completes it to the
@@ -8,11 +8,14 @@
 
 mod activations;
 mod journal;
+mod rows;
 
-pub(super) use activations::Rows;
 pub(super) use journal::Journal;
 pub use journal::read;
+pub(super) use rows::Row;
+pub(super) use rows::Rows;
 
+use std::collections::BTreeMap;
 use std::env;
 use std::path::Path;
 use std::path::PathBuf;
@@ -104,11 +107,14 @@ impl RecordingStore {
         if records.len() < suite.items.len() {
             return Ok(None);
         }
-        let recording = Recording {
+        let mut recording = Recording {
             header: header.clone(),
             records,
+            texts: BTreeMap::new(),
         };
-        Ok(Some((recording, activations::read(&path, header)?)))
+        let beside = activations::read(&path, header)?;
+        let activations = beside.map(|beside| beside.attach(&mut recording));
+        Ok(Some((recording, activations)))
     }
 }
 

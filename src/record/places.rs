@@ -1,0 +1,94 @@
+//! What a model expects along a prompt, place by place.
+
+use std::ops::Range;
+
+/// A place in a prompt where a token ends.
+///
+/// Tokenizers cut a text differently; places of two models are compared where both have one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Place {
+    /// Bytes of the prompt before it.
+    pub offset: u32,
+    /// Nats by which the bytes since the place before surprised the model; 0 at a prompt's first token,
+    /// before which there is nothing.
+    pub surprisal: f32,
+    /// The most probable next tokens with the natural logarithm of their probability, best first.
+    pub top: Vec<(u32, f32)>,
+}
+
+/// The places of `prompt`, whose tokens stand for `tokens` (bytes). `surprisal(at)` is that of token `at`
+/// given those before, `top(at)` what is expected after it.
+///
+/// A token that ends inside a character, or that shares bytes with the next one, makes no place.
+pub(super) fn places(
+    prompt: &str,
+    tokens: &[Range<usize>],
+    surprisal: impl Fn(usize) -> f64,
+    top: impl Fn(usize) -> Vec<(u32, f32)>,
+) -> Vec<Place> {
+    let mut places: Vec<Place> = Vec::new();
+    let mut since = 0.0;
+    for (at, token) in tokens.iter().enumerate() {
+        if at > 0 {
+            since += surprisal(at);
+        }
+        let free = tokens
+            .get(at + 1)
+            .is_none_or(|next| next.start >= token.end);
+        let Ok(offset) = u32::try_from(token.end) else {
+            break;
+        };
+        if !free || !prompt.is_char_boundary(token.end) {
+            continue;
+        }
+        let before = places.last().map(|place| place.offset);
+        match places.last_mut() {
+            // A token that stands for no text moves no place, and what is expected after it counts.
+            Some(last) if before == Some(offset) => {
+                last.surprisal += since as f32;
+                last.top = top(at);
+            }
+            Some(last) if last.offset > offset => continue,
+            _ => places.push(Place {
+                offset,
+                surprisal: since as f32,
+                top: top(at),
+            }),
+        }
+        since = 0.0;
+    }
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::places;
+
+    #[test]
+    fn places_are_where_a_token_ends_and_nothing_is_lost_between_them() {
+        // A start token, "a", the three bytes of a sign in three tokens, "bc", an end token.
+        let prompt = "a\u{65e5}bc";
+        let tokens = [0..0, 0..1, 1..4, 1..4, 1..4, 4..6, 6..6];
+        let found = places(
+            prompt,
+            &tokens,
+            |at| f64::from(1_u32 << at),
+            |at| vec![(at as u32, -0.5)],
+        );
+        let facts: Vec<(u32, f32, u32)> = found
+            .iter()
+            .map(|place| (place.offset, place.surprisal, place.top[0].0))
+            .collect();
+        // The token at the end stands for no text: what follows it follows the text.
+        let wanted = [(0, 0.0, 0), (1, 2.0, 1), (4, 28.0, 4), (6, 96.0, 6)];
+        assert_eq!(facts, wanted);
+    }
+
+    #[test]
+    fn without_a_start_token_the_first_one_surprises_nobody() {
+        let found = places("ab", &[0..1, 1..2], |_| 3.0, |_| Vec::new());
+        assert_eq!(found[0].surprisal, 0.0);
+        assert_eq!(found[1].surprisal, 3.0);
+        assert!(places("", &[], |_| 1.0, |_| Vec::new()).is_empty());
+    }
+}
