@@ -26,7 +26,7 @@ static CARD: Card = Card {
     cost: "None beyond the recordings.",
     reference: "Residuals against a panel as in error consistency beyond accuracy (Geirhos et al., NeurIPS 2020); surprisal \
                 as the trace of what was read: Kuditipudi et al. (NeurIPS 2025, arXiv 2510.19796).",
-    needs: Needs::Answers,
+    needs: Needs::Panel,
     symmetric: true,
     survives: &[],
 };
