@@ -1,5 +1,7 @@
 //! What a comparison will read and run, before it does.
 
+mod shared_errors;
+
 use std::fmt::Write;
 use std::hint::black_box;
 use std::time::Instant;
@@ -19,6 +21,7 @@ use crate::model::Model;
 use crate::model::sample::Sample;
 use crate::probe::Readout;
 use crate::text::ModelText;
+use shared_errors::SharedErrors;
 
 /// What will be read and run, and what does not apply.
 #[derive(Debug, Serialize)]
@@ -26,6 +29,9 @@ pub struct Plan {
     depth: &'static str,
     models: Vec<PlannedModel>,
     suites: Vec<PlannedSuite>,
+    /// What the answers can show, where both models are asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared_errors: Option<SharedErrors>,
     methods: Vec<PlannedMethod>,
     /// Seconds on this machine, from a quick measurement of its matrix product and memory.
     estimated_seconds: f64,
@@ -92,6 +98,11 @@ impl Plan {
                     items: suite.items.len(),
                 })
                 .collect(),
+            shared_errors: models
+                .iter()
+                .all(|model| model.not_run.is_none())
+                .then(|| SharedErrors::of(&bench.calibration, &bench.suites))
+                .flatten(),
             methods: evidence::asked(bench.published)
                 .map(|method| PlannedMethod {
                     id: method.card().id,
@@ -148,6 +159,9 @@ impl Plan {
         }
         for suite in &self.suites {
             let _ = writeln!(text, "  suite {}: {} items", suite.id, suite.items);
+        }
+        if let Some(shared) = &self.shared_errors {
+            let _ = writeln!(text, "  {}", shared.text());
         }
         for method in &self.methods {
             if let Some(reason) = &method.skipped {
