@@ -29,7 +29,7 @@ static CARD: Card = Card {
     cost: "None beyond the recordings.",
     reference: "Nikolic, Baluta, Saxena: Model Provenance Testing for Large Language Models (NeurIPS 2025, arXiv \
                 2502.00706), here paired and one-sided.",
-    needs: Needs::Answers,
+    needs: Needs::Panel,
     symmetric: false,
     survives: &[],
 };
