@@ -4,11 +4,12 @@ use crate::model::toy::{Dims, Toy};
 use crate::model::{Part, Role};
 use crate::source::{OpenOptions, Silent, open};
 
+/// Blocks are cut differently, and short sums are rounded to f32.
 fn close(a: &Moments, b: &Moments) {
     assert_eq!((a.count, a.min, a.max), (b.count, b.min, b.max));
     let scale = a.std.max(a.mean.abs());
-    assert!((a.mean - b.mean).abs() <= 1e-12 * scale, "{a:?} {b:?}");
-    assert!((a.std - b.std).abs() <= 1e-12 * scale, "{a:?} {b:?}");
+    assert!((a.mean - b.mean).abs() <= 1e-6 * scale, "{a:?} {b:?}");
+    assert!((a.std - b.std).abs() <= 1e-6 * scale, "{a:?} {b:?}");
 }
 
 /// Stretches of stored tensors against the roles' own views: plain, fused and transposed ones.

@@ -128,7 +128,8 @@ mod tests {
         let norms: Vec<f64> = (0..4).map(norm).collect();
         let largest = norms.iter().copied().fold(0.0, f64::max);
         for (found, norm) in energies(&Open::new(&toy).profile).iter().zip(norms) {
-            assert!((found - norm / largest).abs() < 1e-9);
+            // The pass over weights rounds short sums to f32.
+            assert!((found - norm / largest).abs() < 1e-6);
         }
     }
 
