@@ -95,8 +95,7 @@ impl Evidence for SharedAnswers {
             let places = place(a).zip(place(b));
             Ok(places.and_then(|(a, b)| excess(&law.pair(a, b))))
         })?;
-        let mut finding = finding(&sheet, &law, test);
-        finding.statistic = statistic;
+        let mut finding = finding(&sheet, &law, test, statistic);
         finding.details.extend(controls.details(statistic));
         finding.null = format!("{}; {}", finding.null, controls.words(statistic));
         finding.caveats.extend(controls.caveats());
@@ -178,7 +177,7 @@ fn coded(given: &[Option<&Record>], codes: &mut [Vec<u32>]) {
     }
 }
 
-fn finding(sheet: &Sheet<'_>, law: &PanelLaw<'_>, test: &PairTest) -> Finding {
+fn finding(sheet: &Sheet<'_>, law: &PanelLaw<'_>, test: &PairTest, statistic: f64) -> Finding {
     let tested = &test.shared_wrong;
     let pair = law.pair(0, 1);
     let spread = test.calibration.map_or(1.0, |calibration| calibration.sd);
@@ -209,7 +208,7 @@ fn finding(sheet: &Sheet<'_>, law: &PanelLaw<'_>, test: &PairTest) -> Finding {
         );
     }
     Finding {
-        statistic: 0.0,
+        statistic,
         n: tested.items as u64,
         null: format!("{}; the excess of the panel's own over it {words}", shared_wrong::NULL),
         log10_p: Some(tails::log10(ln_p)),

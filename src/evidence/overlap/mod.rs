@@ -6,6 +6,7 @@
 mod consensus;
 mod data;
 mod free_text;
+mod indices;
 mod items;
 mod options;
 mod pairs;
@@ -22,14 +23,14 @@ mod tests;
 pub use consensus::Deviation;
 pub use data::*;
 pub use free_text::TextErrors;
+pub use indices::CalibrationRow;
+pub use indices::IndexResult;
+pub use indices::IndexRow;
 pub use items::table;
 pub use panel::AgainstPanel;
-pub use panel::CalibrationRow;
 pub use panel::CarrierRow;
 pub use panel::ClaimRow;
 pub use panel::Copied;
-pub use panel::IndexResult;
-pub use panel::IndexRow;
 pub use panel::PanelPair;
 pub use panel::Rank;
 

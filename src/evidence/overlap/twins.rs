@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::panel::{IndexResult, tested_row};
+use super::indices::{IndexResult, tested_row};
 use super::view::View;
 use crate::stat::copying::calibration::Calibration;
 use crate::stat::copying::law::PanelLaw;
