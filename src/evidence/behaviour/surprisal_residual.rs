@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{items, places};
 use crate::evidence::control::Controls;
 use crate::evidence::{Card, Error, Evidence, Finding, Needs, Outcome, Pair, Subject};
-use crate::record::{Record, Recording};
+use crate::record::{Place, Record, Recording};
 use crate::stat::correlation::pearson;
 
 /// See [`CARD`].
@@ -51,22 +51,19 @@ impl Evidence for SurprisalResidual {
                 panel.len()
             )));
         }
-        let found = residuals(pair.reference, pair.suspect, &panel);
+        let read = Stretches::of(pair.reference, pair.suspect, &panel);
+        let found = read.residuals(pair.reference, pair.suspect);
         let Some(statistic) = correlation(found.iter()) else {
             let reason =
                 "too few stretches of text lie between places that all models share".to_owned();
             return Ok(Outcome::NotApplicable(reason));
         };
         let controls = Controls::measure(pair, &|a: Subject<'_>, b: Subject<'_>| {
-            let others: Vec<Subject<'_>> = panel
-                .iter()
-                .filter(|one| !same(**one, a) && !same(**one, b))
-                .copied()
-                .collect();
-            Ok(match others.is_empty() {
-                true => None,
-                false => correlation(residuals(a, b, &others).iter()),
-            })
+            let found = match read.holds(a) && read.holds(b) {
+                true => read.residuals(a, b),
+                false => Stretches::of(a, b, &panel).residuals(a, b),
+            };
+            Ok(correlation(found.iter()))
         })?;
         let n = found.iter().map(Vec::len).sum::<usize>() as u64;
         let mut caveats = vec![format!(
@@ -116,32 +113,76 @@ fn same(a: Subject<'_>, b: Subject<'_>) -> bool {
     std::ptr::eq(a.model, b.model)
 }
 
-/// By prompt: residuals of both models, stretch by stretch.
-fn residuals(a: Subject<'_>, b: Subject<'_>, panel: &[Subject<'_>]) -> Vec<Vec<(f64, f64)>> {
-    let mut found = Vec::new();
-    for suite in items::shared(a, b) {
-        let others: Vec<BTreeMap<&str, &Record>> = panel
-            .iter()
-            .filter_map(|one| one.recordings.iter().find(|other| suite.is_of(other)))
-            .map(by_item)
-            .collect();
-        if others.len() < panel.len() {
-            continue;
-        }
-        for (x, y) in &suite.items {
-            let others: Option<Vec<&Record>> = others
+/// By how much each stretch of each prompt surprised each of some models.
+///
+/// Ends are where every one of the models ends a token, so that all pairs among them are held against one
+/// text; what lies before the first is not scored by all alike.
+struct Stretches<'a> {
+    /// Two models and those of the panel.
+    models: Vec<Subject<'a>>,
+    /// How many of `models`, from the end, are the panel.
+    panel: usize,
+    /// By prompt, then by stretch: one number for each of `models`, in nats.
+    items: Vec<Vec<Vec<f64>>>,
+}
+
+impl<'a> Stretches<'a> {
+    /// What two models and a whole panel read.
+    fn of(a: Subject<'a>, b: Subject<'a>, panel: &[Subject<'a>]) -> Self {
+        let mut items = Vec::new();
+        for suite in items::shared(a, b) {
+            let others: Option<Vec<BTreeMap<&str, &Record>>> = panel
                 .iter()
-                .map(|one| one.get(x.item.as_str()).copied())
+                .map(|one| one.recordings.iter().find(|other| suite.is_of(other)))
+                .map(|recording| recording.map(by_item))
                 .collect();
-            let stretches = others
-                .map(|others| stretches(x, y, &others))
-                .unwrap_or_default();
-            if !stretches.is_empty() {
-                found.push(stretches);
+            let Some(others) = others else { continue };
+            for (x, y) in &suite.items {
+                let of_panel = others.iter().map(|one| one.get(x.item.as_str()).copied());
+                let records: Option<Vec<&Record>> =
+                    [Some(*x), Some(*y)].into_iter().chain(of_panel).collect();
+                items.extend(
+                    records
+                        .map(|records| stretches(&records))
+                        .filter(|item| !item.is_empty()),
+                );
             }
         }
+        Self {
+            models: [a, b].into_iter().chain(panel.iter().copied()).collect(),
+            panel: panel.len(),
+            items,
+        }
     }
-    found
+
+    /// Whether this model is one of them.
+    fn holds(&self, one: Subject<'_>) -> bool {
+        self.at(one).is_some()
+    }
+
+    fn at(&self, one: Subject<'_>) -> Option<usize> {
+        self.models.iter().position(|model| same(*model, one))
+    }
+
+    /// By prompt, stretch by stretch: what surprised two of the models more than it surprised those of the
+    /// panel that are neither. Empty where no such model is left, or one of the two was not read.
+    fn residuals(&self, a: Subject<'_>, b: Subject<'_>) -> Vec<Vec<(f64, f64)>> {
+        let (Some(x), Some(y)) = (self.at(a), self.at(b)) else {
+            return Vec::new();
+        };
+        let others: Vec<usize> = (self.models.len() - self.panel..self.models.len())
+            .filter(|at| !same(self.models[*at], a) && !same(self.models[*at], b))
+            .collect();
+        if others.is_empty() {
+            return Vec::new();
+        }
+        let residual = |stretch: &Vec<f64>| {
+            let mean = others.iter().map(|at| stretch[*at]).sum::<f64>() / others.len() as f64;
+            (stretch[x] - mean, stretch[y] - mean)
+        };
+        let of = |item: &Vec<Vec<f64>>| item.iter().map(residual).collect();
+        self.items.iter().map(of).collect()
+    }
 }
 
 fn by_item(recording: &Recording) -> BTreeMap<&str, &Record> {
@@ -151,30 +192,32 @@ fn by_item(recording: &Recording) -> BTreeMap<&str, &Record> {
         .collect()
 }
 
-/// Between neighbouring places that all have; what lies before the first is not scored by all alike.
-fn stretches(x: &Record, y: &Record, others: &[&Record]) -> Vec<(f64, f64)> {
-    let sums = |record: &Record| -> BTreeMap<u32, f64> {
-        let mut sum = 0.0;
-        let places = record.places.iter().map(|place| {
-            sum += f64::from(place.surprisal);
-            (place.offset, sum)
+/// The surprisal of every record between neighbouring places that all have.
+fn stretches(records: &[&Record]) -> Vec<Vec<f64>> {
+    let mut all: Vec<u32> = records[0].places.iter().map(|place| place.offset).collect();
+    for record in &records[1..] {
+        all.retain(|at| {
+            let of = |place: &Place| place.offset;
+            record.places.binary_search_by_key(at, of).is_ok()
         });
-        places.collect()
-    };
-    let (x, y) = (sums(x), sums(y));
-    let others: Vec<BTreeMap<u32, f64>> = others.iter().map(|record| sums(record)).collect();
-    let all: Vec<u32> = x
-        .keys()
-        .filter(|at| y.contains_key(at) && others.iter().all(|one| one.contains_key(at)))
-        .copied()
+    }
+    let between: Vec<Vec<f64>> = records
+        .iter()
+        .map(|record| sums_between(record, &all))
         .collect();
-    all.windows(2)
-        .map(|ends| {
-            let between = |sums: &BTreeMap<u32, f64>| sums[&ends[1]] - sums[&ends[0]];
-            let mean = others.iter().map(between).sum::<f64>() / others.len() as f64;
-            (between(&x) - mean, between(&y) - mean)
-        })
+    (1..all.len())
+        .map(|at| between.iter().map(|sums| sums[at - 1]).collect())
         .collect()
+}
+
+/// The surprisal of one record from each of `ends` to the next.
+fn sums_between(record: &Record, ends: &[u32]) -> Vec<f64> {
+    let until = |end: u32| record.places.partition_point(|place| place.offset <= end);
+    let sum = |ends: &[u32]| -> f64 {
+        let places = &record.places[until(ends[0])..until(ends[1])];
+        places.iter().map(|place| f64::from(place.surprisal)).sum()
+    };
+    ends.windows(2).map(sum).collect()
 }
 
 fn correlation<'a>(items: impl Iterator<Item = &'a Vec<(f64, f64)>>) -> Option<f64> {

@@ -120,7 +120,7 @@ fn decode(bytes: &[u8], header: &Header) -> Option<Beside> {
     })
 }
 
-/// Places by row; `None` where the tensors do not fit each other.
+/// Places by row; `None` where the tensors do not fit each other, or a row's places are not in order.
 fn places(file: &SafeTensors<'_>, rows: usize) -> Option<Vec<Vec<Place>>> {
     let all = |name: &str, dtype: Dtype| -> Option<Vec<u32>> {
         let view = file.tensor(name).ok()?;
@@ -146,9 +146,11 @@ fn places(file: &SafeTensors<'_>, rows: usize) -> Option<Vec<Vec<Place>>> {
             top: top?,
         })
     };
+    let in_order = |places: &[Place]| places.windows(2).all(|two| two[0].offset < two[1].offset);
     counts
         .into_iter()
         .map(|count| (0..count).map(|_| place()).collect())
+        .map(|places: Option<Vec<Place>>| places.filter(|places| in_order(places)))
         .collect()
 }
 
