@@ -71,6 +71,9 @@ pub struct World {
     pub tests: Vec<Counted>,
     /// Whether the panel's p-value holds both bars here.
     pub holds: bool,
+    /// Items after which the test that is looked at after every one reached the level, in the median of
+    /// the copies where it did; absent where it never did.
+    pub copies_stop_after: Option<usize>,
 }
 
 /// One test in one world.
@@ -136,6 +139,11 @@ pub fn run(work: &Work, tool: String) -> Result<(Summary, Vec<Row>), Error> {
 }
 
 impl World {
+    /// The test that was looked at after every item.
+    pub fn at_any_time(&self) -> Option<&Counted> {
+        self.tests.iter().find(|one| one.test.id == panel::ANYTIME)
+    }
+
     fn of(cell: &Cell, settings: &Overlap, rows: &[Row]) -> Self {
         let of_world = rows.iter().filter(|row| row.world == cell.name);
         let (copies, strangers): (Vec<&Row>, Vec<&Row>) = of_world.partition(|row| row.copied);
@@ -174,8 +182,15 @@ impl World {
             copies: copies.len(),
             tests,
             holds,
+            copies_stop_after: median(copies.iter().filter_map(|row| row.stopped_after)),
         }
     }
+}
+
+fn median(values: impl Iterator<Item = usize>) -> Option<usize> {
+    let mut values: Vec<usize> = values.collect();
+    values.sort_unstable();
+    values.get(values.len() / 2).copied()
 }
 
 /// Every p-value of every pair.
@@ -186,6 +201,7 @@ pub fn to_csv(rows: &[Row]) -> Result<String, Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let mut header = vec!["world", "panel_number", "pair", "copied"];
     header.extend(TESTS.iter().map(|test| test.id));
+    header.push("stopped_after");
     writer.write_record(&header)?;
     for row in rows {
         let mut record = vec![
@@ -195,6 +211,10 @@ pub fn to_csv(rows: &[Row]) -> Result<String, Error> {
             row.copied.to_string(),
         ];
         record.extend(row.log10_p.iter().map(|log10_p| format!("{log10_p:.4}")));
+        record.push(
+            row.stopped_after
+                .map_or_else(String::new, |at| at.to_string()),
+        );
         writer.write_record(&record)?;
     }
     let bytes = writer

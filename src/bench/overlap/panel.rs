@@ -4,11 +4,12 @@ use serde::Serialize;
 
 use super::settings::{Cell, Overlap};
 use crate::stat::copying::answers::Answers;
+use crate::stat::copying::anytime::{Fair, anytime};
 use crate::stat::copying::calibration::Calibration;
 use crate::stat::copying::k_index;
 use crate::stat::copying::law::{PairLaw, PanelLaw};
 use crate::stat::copying::world::{World, copy};
-use crate::stat::copying::{gbt, omega, shared_wrong};
+use crate::stat::copying::{gbt, omega, sequential, shared_wrong};
 use crate::stat::random;
 use crate::stat::tails;
 
@@ -30,8 +31,11 @@ impl Test {
 
 const PANEL_P: &str = "shared_wrong_calibrated";
 
+/// The p-value of the test that was looked at after every item.
+pub(super) const ANYTIME: &str = "anytime";
+
 /// All tests, in the order of their p-values in a row: what is usual first.
-pub const TESTS: [Test; 9] = [
+pub const TESTS: [Test; 10] = [
     Test {
         id: "independent_errors",
         null: "errors that fall on items at random (hypergeometric)",
@@ -68,6 +72,10 @@ pub const TESTS: [Test; 9] = [
         id: PANEL_P,
         null: shared_wrong::NULL,
     },
+    Test {
+        id: ANYTIME,
+        null: sequential::NULL,
+    },
 ];
 
 /// The p-values of one pair.
@@ -83,6 +91,8 @@ pub struct Row {
     pub copied: bool,
     /// In the order of [`TESTS`].
     pub log10_p: [f64; TESTS.len()],
+    /// Items after which the test that may be looked at at any time reached the level.
+    pub stopped_after: Option<usize>,
 }
 
 /// Draws a panel and its pairs and tests each pair.
@@ -108,16 +118,23 @@ pub(super) fn measure(settings: &Overlap, cell: &Cell, number: usize, seed: u64)
     let answers = items.answered(models);
     let members: Vec<usize> = (0..cell.panel).collect();
     let law = PanelLaw::fit(&answers, &members);
-    let calibrations = calibrations(&law);
+    let shown = Shown::of(&law);
     let row = |pair: usize, second: usize, copied: bool| {
         let first = cell.panel + 2 * pair;
-        let ln_p = test(&law, (first, second), &calibrations, cell.options);
+        let of_pair = law.pair(first, second);
+        let sequential = shown
+            .fair
+            .map(|fair| anytime(&of_pair, &fair, settings.level.ln()));
+        let at_any_time = sequential.map_or(0.0, |found| found.ln_p);
+        let models = (first, second);
+        let ln_p = shown.test(&law, models, &of_pair, cell.options, at_any_time);
         Row {
             world: cell.name.clone(),
             panel_number: number,
             pair,
             copied,
             log10_p: ln_p.map(tails::log10),
+            stopped_after: sequential.and_then(|found| found.reached),
         }
     };
     let strangers = (0..pairs).map(|pair| row(pair, cell.panel + 2 * pair + 1, false));
@@ -139,36 +156,54 @@ fn world(settings: &Overlap, cell: &Cell) -> World {
     }
 }
 
-/// Of omega, GBT and shared wrong answers.
-fn calibrations(law: &PanelLaw<'_>) -> [Option<Calibration>; 3] {
-    let pairs = Calibration::pairs(law, &[]);
-    let laws: Vec<PairLaw> = pairs.into_iter().map(|(a, b)| law.pair(a, b)).collect();
-    [omega::z, gbt::z, shared_wrong::z].map(|z| Calibration::of(laws.iter().filter_map(z)))
+/// What the panel's own pairs show against its law.
+struct Shown {
+    omega: Option<Calibration>,
+    gbt: Option<Calibration>,
+    wrong: Option<Calibration>,
+    fair: Option<Fair>,
 }
 
-fn test(
-    law: &PanelLaw<'_>,
-    (first, second): (usize, usize),
-    [on_omega, on_gbt, on_wrong]: &[Option<Calibration>; 3],
-    options: u32,
-) -> [f64; TESTS.len()] {
-    let pair = law.pair(first, second);
-    let naive = naive(law.answers(), &pair, options);
-    let k = k_index::k_index(law.answers(), first, second, law.members());
-    let omega = omega::omega(&pair, on_omega.as_ref()).repeated;
-    let gbt = gbt::gbt(&pair, on_gbt.as_ref());
-    let wrong = shared_wrong::shared_wrong(&pair, on_wrong.as_ref());
-    [
-        naive.0,
-        naive.1,
-        k.line_ln_p.unwrap_or(0.0),
-        omega.ln_p,
-        omega.calibrated_ln_p.unwrap_or(0.0),
-        gbt.ln_p,
-        gbt.calibrated_ln_p.unwrap_or(0.0),
-        wrong.ln_p,
-        wrong.calibrated_ln_p.unwrap_or(0.0),
-    ]
+impl Shown {
+    fn of(law: &PanelLaw<'_>) -> Self {
+        let pairs = Calibration::pairs(law, &[]);
+        let laws: Vec<PairLaw> = pairs.into_iter().map(|(a, b)| law.pair(a, b)).collect();
+        let of = |z: fn(&PairLaw) -> Option<f64>| Calibration::of(laws.iter().filter_map(z));
+        Self {
+            omega: of(omega::z),
+            gbt: of(gbt::z),
+            wrong: of(shared_wrong::z),
+            fair: Fair::of(law),
+        }
+    }
+
+    /// `ln p` of every one of [`TESTS`].
+    fn test(
+        &self,
+        law: &PanelLaw<'_>,
+        (first, second): (usize, usize),
+        pair: &PairLaw,
+        options: u32,
+        at_any_time: f64,
+    ) -> [f64; TESTS.len()] {
+        let naive = naive(law.answers(), pair, options);
+        let k = k_index::k_index(law.answers(), first, second, law.members());
+        let omega = omega::omega(pair, self.omega.as_ref()).repeated;
+        let gbt = gbt::gbt(pair, self.gbt.as_ref());
+        let wrong = shared_wrong::shared_wrong(pair, self.wrong.as_ref());
+        [
+            naive.0,
+            naive.1,
+            k.line_ln_p.unwrap_or(0.0),
+            omega.ln_p,
+            omega.calibrated_ln_p.unwrap_or(0.0),
+            gbt.ln_p,
+            gbt.calibrated_ln_p.unwrap_or(0.0),
+            wrong.ln_p,
+            wrong.calibrated_ln_p.unwrap_or(0.0),
+            at_any_time,
+        ]
+    }
 }
 
 /// Independent errors; equally likely wrong options.

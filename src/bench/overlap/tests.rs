@@ -35,14 +35,18 @@ fn the_panel_is_quiet_among_strangers_where_the_usual_tests_are_not() {
             .find(|one| one.test.is_panel_p())
             .cloned()
     };
-    let (mut strangers, mut false_positives) = (0, 0);
+    let (mut strangers, mut false_positives, mut peeked) = (0, 0, 0);
     for world in &summary.worlds {
         assert_eq!((world.pairs, world.tests.len()), (60, TESTS.len()));
         let panel = panel_p(world).unwrap();
         strangers += world.pairs;
         false_positives += panel.false_positives;
         assert!(panel.power > 0.7, "{}: {}", world.name, panel.power);
+        let at_any_time = world.at_any_time().unwrap();
+        peeked += at_any_time.false_positives;
+        assert!(world.copies_stop_after.is_none_or(|at| at <= 600));
     }
+    assert!(peeked <= 2, "{peeked} of {strangers}");
     // 0.1 % of some 500 pairs; three or more would be rarer than 2 %.
     assert!(
         strangers >= 400 && false_positives <= 2,

@@ -39,6 +39,8 @@ pub fn table(summary: &Summary, style: Style) -> String {
     let rows = summary.worlds.iter().map(row).collect();
     lines.extend(columns_table(&columns, 1..9, rows, style));
     lines.push(String::new());
+    lines.extend(at_any_time(summary, style));
+    lines.push(String::new());
     lines.extend(notes(summary).into_iter().map(|note| format!("  {note}")));
     let lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
     lines.join("\n") + "\n"
@@ -62,6 +64,36 @@ fn row(world: &World) -> Vec<String> {
         panel.map_or("-".to_owned(), |one| percent(one.false_positive_rate)),
         panel.map_or("-".to_owned(), power),
     ]
+}
+
+/// The test that stops as soon as it has seen enough.
+fn at_any_time(summary: &Summary, style: Style) -> Vec<String> {
+    let title = format!(
+        "Looked at after every item, stopped at p <= {}",
+        summary.level
+    );
+    let columns = [
+        ("independent models", 0),
+        ("ever stopped", 14),
+        ("copies stopped", 16),
+        ("after items (median)", 22),
+    ];
+    let row = |world: &World| {
+        let found = world.at_any_time();
+        let share = |of: fn(&Counted) -> f64| found.map_or("-".to_owned(), |one| percent(of(one)));
+        vec![
+            world.name.clone(),
+            share(|one| one.false_positive_rate),
+            share(|one| one.power),
+            world
+                .copies_stop_after
+                .map_or("-".to_owned(), |at| at.to_string()),
+        ]
+    };
+    let rows = summary.worlds.iter().map(row).collect();
+    let mut lines = vec![style.bold(&title)];
+    lines.extend(columns_table(&columns, 1..4, rows, style));
+    lines
 }
 
 fn percent(share: f64) -> String {

@@ -168,6 +168,7 @@ mod tests {
             alike: *alike,
             both_right: 0.0,
             wrong_alike: 0.0,
+            alike_if_wrong: 0.0,
             repeats: *repeats,
         };
         PairLaw {

@@ -53,6 +53,8 @@ pub struct PairItem {
     pub both_right: f64,
     /// Probability that both are wrong with the same answer.
     pub wrong_alike: f64,
+    /// Probability that both give the same wrong answer, given that both are wrong.
+    pub alike_if_wrong: f64,
     /// Probability that the second gives the answer that the first gave, given that the first gave it.
     pub repeats: f64,
 }
@@ -152,13 +154,15 @@ impl<'a> PanelLaw<'a> {
         } else {
             both_wrong / (1.0 - right) * others.repeats(a)
         };
+        let alike_if_wrong = others.two_alike();
         PairItem {
             item,
             first_right,
             second_right,
             alike: a == b,
             both_right,
-            wrong_alike: both_wrong * others.two_alike(),
+            wrong_alike: both_wrong * alike_if_wrong,
+            alike_if_wrong,
             repeats: repeats.clamp(0.0, 1.0),
         }
     }

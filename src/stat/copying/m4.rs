@@ -232,6 +232,7 @@ mod tests {
                 alike: *outcome != 0,
                 both_right: *both_right,
                 wrong_alike: *wrong_alike,
+                alike_if_wrong: 0.0,
                 repeats: 0.0,
             };
         PairLaw {

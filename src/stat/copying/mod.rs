@@ -5,9 +5,11 @@
 //! models on the same items: [`law`] learns from it how likely each answer is for a model of a given
 //! ability, the indices of exam forensics ([`gbt`], [`shared_wrong`], [`omega`], [`m4`], [`k_index`])
 //! count how much more than that a pair agrees, [`calibration`] takes off what the panel's own pairs
-//! show beyond the law, and [`rank`] stands beside it without any law.
+//! show beyond the law, [`anytime`] may be looked at while answers still come in, and [`rank`] stands
+//! beside it without any law.
 
 pub mod answers;
+pub mod anytime;
 pub mod calibration;
 pub mod claim;
 pub mod count;
