@@ -30,4 +30,5 @@ mod suites;
 mod tensor_files;
 mod tensors;
 mod tokenizers;
+mod until;
 mod zoo;

@@ -18,6 +18,7 @@ mod progress;
 mod run;
 mod sampling;
 mod suite;
+mod until;
 mod zoo;
 
 use std::process::ExitCode;

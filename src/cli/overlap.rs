@@ -8,6 +8,7 @@ use crate::cli::Global;
 use crate::cli::assemble;
 use crate::cli::exit;
 use crate::cli::progress::Bars;
+use crate::cli::until;
 use crate::evidence::overlap;
 use crate::evidence::overlap::Settings;
 use crate::record::import;
@@ -41,6 +42,9 @@ pub struct Args {
     /// Whose scores to read of inspect_ai logs [default: the first]
     #[arg(long, value_name = "NAME")]
     scorer: Option<String>,
+    /// Say after how many items one could have stopped at this p-value, looking after every item
+    #[arg(long, value_name = "P", requires = "panel", value_parser = until::level)]
+    until: Option<f64>,
     /// Seed of every random choice
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -72,6 +76,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         options: args.options,
         panel: (args.runs.len()..args.runs.len() + args.panel.len()).collect(),
         base: args.base.as_ref().map(|_| logs.len() - 1),
+        until: args.until,
     };
     let overlap = overlap::overlap(&sheet, &settings);
     let document = Document {
@@ -117,6 +122,7 @@ fn reproduce(args: &Args) -> String {
             .iter()
             .map(|scorer| format!("--scorer {scorer}")),
     );
+    words.extend(args.until.map(|until| format!("--until {until}")));
     if args.seed != 0 {
         words.push(format!("--seed {}", args.seed));
     }

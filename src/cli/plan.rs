@@ -4,6 +4,7 @@ mod shared_errors;
 
 use std::fmt::Write;
 use std::hint::black_box;
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -20,7 +21,9 @@ use crate::evidence::Needs;
 use crate::model::Model;
 use crate::model::sample::Sample;
 use crate::probe::Readout;
+use crate::probe::Suite;
 use crate::text::ModelText;
+use crate::verdict::Calibration;
 use shared_errors::SharedErrors;
 
 /// What will be read and run, and what does not apply.
@@ -35,6 +38,13 @@ pub struct Plan {
     methods: Vec<PlannedMethod>,
     /// Seconds on this machine, from a quick measurement of its matrix product and memory.
     estimated_seconds: f64,
+}
+
+/// What the answers of any two models to these suites can show, in a line; `None` where nothing can be
+/// said of it.
+pub fn shared_errors(root: &Path, suites: &[Suite]) -> Option<String> {
+    let calibration = Calibration::load(root).ok()?;
+    Some(SharedErrors::of(&calibration, suites)?.text())
 }
 
 #[derive(Debug, Serialize)]

@@ -11,7 +11,12 @@ use serde_json::json;
 
 use crate::cli::Global;
 use crate::cli::exit;
+use crate::cli::plan;
 use crate::cli::progress::Bars;
+use crate::cli::until;
+use crate::cli::until::Asked;
+use crate::cli::until::Rule;
+use crate::evidence::overlap::AnytimeRow;
 use crate::model::Model;
 use crate::probe;
 use crate::probe::Suite;
@@ -20,6 +25,7 @@ use crate::record::Activations;
 use crate::record::LocalRunner;
 use crate::record::Recording;
 use crate::record::RecordingStore;
+use crate::record::import::AnswersRef;
 use crate::source;
 use crate::source::ModelRef;
 use crate::source::OpenOptions;
@@ -37,6 +43,13 @@ pub struct Args {
     /// Folder for the recordings, one folder per model [default: the cache]
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Ask two models, a few items at a time, only until their same wrong answers reach this p-value
+    /// beside the panel
+    #[arg(long, value_name = "P", requires_all = ["panel", "out"], value_parser = until::level)]
+    until: Option<f64>,
+    /// With --until: answers of other models to the same items, three or more, as `overlap` takes them
+    #[arg(long, value_name = "RUN", num_args = 1.., requires = "until")]
+    panel: Vec<AnswersRef>,
 }
 
 /// Open, record, report; the same command goes on where an interrupted one stopped.
@@ -48,21 +61,41 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let root = source::data_root(global.data.as_deref())?;
     let suites = probe::select(&root, &args.suites)?;
     let labels = labels(&args.model)?;
+    if labels.len() > 1
+        && let Some(plan) = plan::shared_errors(&root, &suites)
+    {
+        global.note(&plan);
+    }
     let mut options = OpenOptions::from_env();
     options.offline |= global.offline;
     options.data_root = Some(root);
     options.progress = Some(Bars::shared(global));
 
-    let mut rows = Vec::new();
-    for (reference, label) in args.model.iter().zip(&labels) {
+    let open = |(reference, label): (&ModelRef, &String)| -> Result<(Model, RecordingStore)> {
         let model = Model::open(source::open(reference, &options)?, label)?;
         let store = match &args.out {
             Some(folder) => RecordingStore::named(folder, label),
             None => RecordingStore::in_cache()?,
         };
-        rows.extend(ask(global, &model, &suites, &store)?);
-    }
-    print(global, &rows)?;
+        Ok((model, store))
+    };
+    let mut models = args.model.iter().zip(&labels).map(open);
+    let (rows, stopped) = match args.until {
+        Some(p) => {
+            let models = models.collect::<Result<Vec<_>>>()?;
+            let (rows, found) = ask_until(args, global, &models, &suites, p)?;
+            (rows, Some(found))
+        }
+        None => {
+            let mut rows = Vec::new();
+            for model in models.by_ref() {
+                let (model, store) = model?;
+                rows.extend(ask(global, &model, &suites, &store)?);
+            }
+            (rows, None)
+        }
+    };
+    print(global, &rows, stopped.as_ref())?;
     match rows.iter().find(|row| row.errors > row.answered) {
         None => Ok(()),
         Some(row) => Err(exit::coded(
@@ -86,7 +119,10 @@ struct Row {
     model_digest: String,
     suite: String,
     suite_version: u32,
+    /// Those that were asked.
     items: usize,
+    /// Those of the suite.
+    of_items: usize,
     answered: usize,
     correct: usize,
     errors: usize,
@@ -103,8 +139,7 @@ fn ask(
     store: &RecordingStore,
 ) -> Result<Vec<Row>> {
     let label = || ModelText::new(model.label.as_str()).to_string();
-    let runner =
-        LocalRunner::load(model).with_context(|| format!("{} cannot be asked", label()))?;
+    let runner = load(model)?;
     let mut rows = Vec::new();
     for suite in suites {
         let bars = Bars::shared(global);
@@ -113,6 +148,50 @@ fn ask(
         rows.push(row(model, &recording, activations.as_ref(), store));
     }
     Ok(rows)
+}
+
+/// The same, of two models and no longer than needed.
+fn ask_until(
+    args: &Args,
+    global: &Global,
+    models: &[(Model, RecordingStore)],
+    suites: &[Suite],
+    p: f64,
+) -> Result<(Vec<Row>, AnytimeRow)> {
+    let [first, second] = models else {
+        return Err(exit::usage(format!(
+            "--until stops when two models have answered enough: name two with --model, not {}",
+            models.len()
+        )));
+    };
+    let pair = [asked(first)?, asked(second)?];
+    let rule = Rule {
+        panel: &args.panel,
+        p,
+    };
+    let stopped = until::ask(global, &pair, suites, &rule)?;
+    let mut rows = Vec::new();
+    for (at, (model, store)) in models.iter().enumerate() {
+        let of_model = stopped.recordings.iter().map(|both| &both[at]);
+        rows.extend(of_model.zip(suites).map(|(recording, suite)| Row {
+            of_items: suite.items.len(),
+            ..row(model, recording, None, store)
+        }));
+    }
+    Ok((rows, stopped.found))
+}
+
+fn asked((model, store): &(Model, RecordingStore)) -> Result<Asked<'_>> {
+    Ok(Asked {
+        label: &model.label,
+        runner: load(model)?,
+        store,
+    })
+}
+
+fn load(model: &Model) -> Result<LocalRunner<'_>> {
+    let label = || ModelText::new(model.label.as_str()).to_string();
+    LocalRunner::load(model).with_context(|| format!("{} cannot be asked", label()))
 }
 
 fn row(
@@ -130,6 +209,7 @@ fn row(
         suite: header.suite.clone(),
         suite_version: header.suite_version,
         items: records.len(),
+        of_items: records.len(),
         answered: records.len() - errors.clone().count(),
         correct: records.iter().filter(|r| r.correct == Some(true)).count(),
         errors: errors.clone().count(),
@@ -142,9 +222,13 @@ fn row(
     }
 }
 
-fn print(global: &Global, rows: &[Row]) -> Result<()> {
+fn print(global: &Global, rows: &[Row], stopped: Option<&AnytimeRow>) -> Result<()> {
     if global.json {
-        return global.json_result(&json!({ "schema": "kinprobe/run/v1", "recordings": rows }));
+        let mut result = json!({ "schema": "kinprobe/run/v1", "recordings": rows });
+        if let Some(stopped) = stopped {
+            result["at_any_time"] = serde_json::to_value(stopped)?;
+        }
+        return global.json_result(&result);
     }
     let mut text = String::new();
     for row in rows {
@@ -157,6 +241,9 @@ fn print(global: &Global, rows: &[Row]) -> Result<()> {
             row.correct,
             row.items
         );
+        if row.of_items > row.items {
+            let _ = write!(text, ", {} more not asked", row.of_items - row.items);
+        }
         if row.errors > 0 {
             let _ = write!(text, ", {} not answered", row.errors);
         }
@@ -164,6 +251,9 @@ fn print(global: &Global, rows: &[Row]) -> Result<()> {
             let _ = write!(text, ", activations of {} prompts", row.activations);
         }
         let _ = writeln!(text, "\n    {}", ModelText::new(row.recording.as_str()));
+    }
+    if let Some(stopped) = stopped {
+        let _ = writeln!(text, "{}", until::words(stopped));
     }
     global.result(&text)
 }

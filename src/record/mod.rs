@@ -21,6 +21,7 @@ pub(crate) use profile::of_test_model;
 pub use profile::profile;
 pub use profile::with_roles;
 pub use run::header;
+pub use run::run_beginning;
 pub use run::run_suite;
 pub use runner::Answer;
 pub use runner::Failure;

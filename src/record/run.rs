@@ -1,6 +1,7 @@
 //! Suite x runner -> recording.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use rayon::prelude::*;
 use sha2::Digest;
@@ -48,40 +49,15 @@ pub fn run_suite(
     progress: &dyn Progress,
 ) -> Result<(Recording, Option<Activations>), Error> {
     let header = header(runner, suite);
-    let residual = match suite.readout {
-        Readout::NextToken => runner.residual(),
-        Readout::Generate { .. } => None,
-    };
-    if let Some((recording, activations)) = store.finished(&header, suite)?
-        && (activations.is_some() || residual.is_none())
-        && (has_places(&recording) || residual.is_none() || !runner.reads_places())
-    {
+    if let Some((recording, activations)) = finished(runner, suite, store, &header)? {
         Rows::forget(&store.path(&header))?;
         return Ok((recording, activations));
     }
     let path = store.path(&header);
-    let mut journal = Journal::open(&path, &header, suite)?;
-    let mut rows = match residual {
-        Some((sites, width)) => Some(Rows::open(&path, &header, sites, width)?),
-        None => None,
-    };
-    let missing = missing(&journal, rows.as_ref(), suite);
-    let bytes = missing.iter().map(|&i| suite.items[i].prompt.len() as u64);
-    let task = progress.start(&suite.id, bytes.sum());
-    for chunk in missing.chunks(CHUNK) {
-        let asked: Vec<Result<Asked, Error>> = chunk
-            .par_iter()
-            .map(|&at| {
-                let item = &suite.items[at];
-                let asked = ask(runner, suite, item);
-                task.advance(item.prompt.len() as u64);
-                asked
-            })
-            .collect();
-        keep(&mut journal, rows.as_mut(), chunk, asked)?;
-    }
+    let mut begun = Begun::open(runner, suite, &path, &header)?;
+    begun.ask(runner, suite, suite.items.len(), progress)?;
     let ids: Vec<String> = suite.items.iter().map(|item| item.id.clone()).collect();
-    let beside = match rows {
+    let beside = match begun.rows {
         Some(rows) => {
             let text = |token| runner.token_text(token);
             Some(rows.finish(&path, &header, &ids, text)?)
@@ -90,11 +66,112 @@ pub fn run_suite(
     };
     let mut recording = Recording {
         header,
-        records: journal.into_records()?,
+        records: begun.journal.into_records()?,
         texts: BTreeMap::new(),
     };
     let activations = beside.map(|beside| beside.attach(&mut recording));
     Ok((recording, activations))
+}
+
+/// Answers those of the first `items` items of `suite` that `store` does not hold yet; returns all that it
+/// holds, without what was expected along the prompts.
+///
+/// What is left in the store is what a killed [`run_suite`] leaves, which goes on from there.
+///
+/// # Errors
+/// Those of [`run_suite`].
+pub fn run_beginning(
+    runner: &dyn Runner,
+    suite: &Suite,
+    store: &RecordingStore,
+    items: usize,
+    progress: &dyn Progress,
+) -> Result<Recording, Error> {
+    if items >= suite.items.len() {
+        return Ok(run_suite(runner, suite, store, progress)?.0);
+    }
+    let header = header(runner, suite);
+    if let Some((recording, _)) = finished(runner, suite, store, &header)? {
+        return Ok(recording);
+    }
+    let mut begun = Begun::open(runner, suite, &store.path(&header), &header)?;
+    begun.ask(runner, suite, items, progress)?;
+    Ok(Recording {
+        header,
+        records: begun.journal.into_records()?,
+        texts: BTreeMap::new(),
+    })
+}
+
+/// The recording, where the store holds all of it.
+fn finished(
+    runner: &dyn Runner,
+    suite: &Suite,
+    store: &RecordingStore,
+    header: &Header,
+) -> Result<Option<(Recording, Option<Activations>)>, Error> {
+    let wants_more = residual(runner, suite).is_some();
+    let found = store.finished(header, suite)?;
+    Ok(found.filter(|(recording, activations)| {
+        !wants_more || activations.is_some() && (has_places(recording) || !runner.reads_places())
+    }))
+}
+
+/// Shape of the activations that are kept of this suite.
+fn residual(runner: &dyn Runner, suite: &Suite) -> Option<(usize, usize)> {
+    match suite.readout {
+        Readout::NextToken => runner.residual(),
+        Readout::Generate { .. } => None,
+    }
+}
+
+/// A recording that is gone on with.
+struct Begun {
+    journal: Journal,
+    rows: Option<Rows>,
+}
+
+impl Begun {
+    fn open(
+        runner: &dyn Runner,
+        suite: &Suite,
+        path: &Path,
+        header: &Header,
+    ) -> Result<Self, Error> {
+        let journal = Journal::open(path, header, suite)?;
+        let rows = match residual(runner, suite) {
+            Some((sites, width)) => Some(Rows::open(path, header, sites, width)?),
+            None => None,
+        };
+        Ok(Self { journal, rows })
+    }
+
+    /// Asks what is missing of the first `items` items, a chunk at a time.
+    fn ask(
+        &mut self,
+        runner: &dyn Runner,
+        suite: &Suite,
+        items: usize,
+        progress: &dyn Progress,
+    ) -> Result<(), Error> {
+        let mut missing = missing(&self.journal, self.rows.as_ref(), suite);
+        missing.retain(|at| *at < items);
+        let bytes = missing.iter().map(|&i| suite.items[i].prompt.len() as u64);
+        let task = progress.start(&suite.id, bytes.sum());
+        for chunk in missing.chunks(CHUNK) {
+            let asked: Vec<Result<Asked, Error>> = chunk
+                .par_iter()
+                .map(|&at| {
+                    let item = &suite.items[at];
+                    let asked = ask(runner, suite, item);
+                    task.advance(item.prompt.len() as u64);
+                    asked
+                })
+                .collect();
+            keep(&mut self.journal, self.rows.as_mut(), chunk, asked)?;
+        }
+        Ok(())
+    }
 }
 
 /// Whether what was expected along the prompts is there, for all that were answered.

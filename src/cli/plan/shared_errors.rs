@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use crate::probe::Suite;
-use crate::stat::copying::plan::Plan;
+use crate::stat::copying::plan;
+use crate::stat::copying::plan::Outlook;
 use crate::verdict::Calibration;
 use crate::verdict::population;
 
@@ -13,15 +14,8 @@ const METHOD: &str = "behaviour.error_overlap";
 /// Scores of suspects as they are.
 const UNCHANGED: &str = "none";
 
-/// Shares of same wrong answers among shared errors for which it is said; 0.65 is what the 2024 comparison of
-/// MiniCPM-Llama3-V 2.5 and Llama3-V found.
-const SHARES: [f64; 3] = [0.35, 0.5, 0.65];
-
 /// How often both may be wrong when the power of the planned items is stated: nobody knows it before.
 const RATE: f64 = 0.25;
-
-/// The power for which a number of items is stated.
-const POWER: f64 = 0.9;
 
 /// Items needed, and the power that the planned ones have.
 #[derive(Debug, Serialize)]
@@ -39,16 +33,7 @@ pub(super) struct SharedErrors {
     /// Share of them that both are taken to get wrong.
     both_wrong_rate: f64,
     /// By the share that is to be seen.
-    shares: Vec<Seen>,
-}
-
-#[derive(Debug, Serialize)]
-struct Seen {
-    share: f64,
-    /// Items that both must get wrong; absent where no number does.
-    both_wrong_needed: Option<u64>,
-    /// Of the planned items.
-    power: f64,
+    shares: [Outlook; plan::SHARES.len()],
 }
 
 impl SharedErrors {
@@ -61,26 +46,14 @@ impl SharedErrors {
         let strangers = table.scores.get(UNCHANGED)?.get(population::INDEPENDENT)?;
         let independent = median(strangers.values().copied().collect())?;
         let level = calibration.panel.shared_answers_at_p;
-        let seen = |share: f64| {
-            let plan = Plan {
-                independent,
-                related: share,
-                ln_level: level.ln(),
-            };
-            Seen {
-                share,
-                both_wrong_needed: plan.both_wrong_needed(POWER),
-                power: plan.power_at(items, RATE),
-            }
-        };
         (items > 0).then(|| Self {
             independent,
             pairs: strangers.len(),
             level,
-            power_wanted: POWER,
+            power_wanted: plan::POWER,
             items,
             both_wrong_rate: RATE,
-            shares: SHARES.map(seen).into(),
+            shares: plan::outlooks(independent, level.ln(), items, RATE),
         })
     }
 

@@ -3,6 +3,7 @@
 //! Everything here describes. Whether an overlap is more than models of this kind share anyway can only be
 //! said beside other models; see [`NotEvidence`] for the numbers that pretend to say it without.
 
+mod anytime;
 mod consensus;
 mod data;
 mod free_text;
@@ -11,6 +12,7 @@ mod items;
 mod options;
 mod pairs;
 mod panel;
+mod power;
 mod suites;
 mod tally;
 mod twins;
@@ -20,6 +22,8 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use anytime::AnytimeRow;
+pub use anytime::Until;
 pub use consensus::Deviation;
 pub use data::*;
 pub use free_text::TextErrors;
@@ -33,6 +37,7 @@ pub use panel::ClaimRow;
 pub use panel::Copied;
 pub use panel::PanelPair;
 pub use panel::Rank;
+pub use power::Power;
 
 use crate::record::import::Sheet;
 use free_text::FreeTexts;
@@ -51,6 +56,8 @@ pub struct Settings {
     pub panel: Vec<usize>,
     /// The base that the panel and the second model of a pair are said to come from.
     pub base: Option<usize>,
+    /// The p-value at which one would stop asking.
+    pub until: Option<f64>,
 }
 
 impl Settings {
@@ -115,6 +122,14 @@ pub fn overlap(sheet: &Sheet, settings: &Settings) -> Overlap {
         suites,
         pairs,
     }
+}
+
+/// How far the evidence of the first two models has come, beside `settings.panel`: the rest of what
+/// [`overlap`] finds is left out, since this is looked at again and again.
+pub fn at_any_time(sheet: &Sheet, settings: &Settings) -> Stated<AnytimeRow> {
+    let suites = suites::suites(sheet);
+    let vacuous: Vec<bool> = suites.iter().map(|suite| suite.vacuous.is_some()).collect();
+    panel::at_any_time(&View::new(sheet, &vacuous, settings.options), settings)
 }
 
 fn run(view: &View<'_>, at: usize, role: &'static str, text_errors: Stated<TextErrors>) -> RunRow {

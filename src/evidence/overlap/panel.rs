@@ -4,6 +4,8 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::Settings;
+use super::anytime;
+use super::anytime::AnytimeRow;
 use super::consensus::without_truth;
 use super::data::Stated;
 use super::indices::CalibrationRow;
@@ -13,6 +15,8 @@ use super::indices::IndexRow;
 use super::indices::indices;
 use super::indices::tested_row;
 use super::pairs::LEVEL;
+use super::power;
+use super::power::Power;
 use super::twins::Twins;
 use super::view::UNKNOWN;
 use super::view::View;
@@ -51,6 +55,8 @@ pub struct AgainstPanel {
     pub items: u64,
     /// What the panel's own pairs show against the law that left them out, by index.
     pub calibration: Vec<CalibrationRow>,
+    /// What the answers at hand can show.
+    pub power: Stated<Power>,
     /// One per pair of compared models.
     pub pairs: Vec<PanelPair>,
     /// Whether the second of each pair is more like the first than the panel, all of them derivatives of
@@ -69,6 +75,8 @@ pub struct PanelPair {
     pub indices: Vec<IndexRow>,
     /// Rank of the pair's z of same wrong answers among those of both models with panel members.
     pub rank: Rank,
+    /// Same wrong answers under a test that may be looked at while answers still come in.
+    pub at_any_time: Stated<AnytimeRow>,
     /// Share of its answers that the second would repeat from the first, the rest its own.
     pub copied_fraction: Copied,
     /// The same with the first repeating the second.
@@ -144,24 +152,14 @@ pub struct Rank {
 /// The compared pairs beside the panel; words when there is no panel, or too small a one.
 pub(super) fn against(view: &View<'_>, settings: &Settings) -> Stated<AgainstPanel> {
     let panel = &settings.panel;
-    if panel.is_empty() {
-        return Stated::missing("no panel of other models (--panel) to compare with");
-    }
-    if panel.len() < FEWEST {
-        return Stated::missing(format!(
-            "the panel has {} models; {FEWEST} or more are needed",
-            panel.len()
-        ));
-    }
-    let (answers, items) = answers(view);
-    if items.is_empty() {
-        return Stated::missing(
-            "no item is left outside of suites where right and wrong say nothing",
-        );
-    }
+    let (answers, items) = match usable(view, settings) {
+        Ok(found) => found,
+        Err(missing) => return Stated::missing(missing),
+    };
     let law = PanelLaw::fit(&answers, panel);
     let twins = Twins::of(view, &items, settings.seed);
     let calibrations = Calibrations::new(&law, twins.as_ref());
+    let fair = anytime::fair(&law, twins.as_ref());
     let compared: Vec<usize> = settings.compared(view.columns.len());
     let pairs: Vec<(usize, usize)> = compared
         .iter()
@@ -194,6 +192,7 @@ pub(super) fn against(view: &View<'_>, settings: &Settings) -> Stated<AgainstPan
             first: label(first),
             second: label(second),
             rank: rank(&pair, beside(first), beside(second)),
+            at_any_time: anytime::row(&pair, &fair, settings.until),
             copied_fraction: copied,
             copied_fraction_other_way: self::copied(&back, &calibrations).0,
             carrying_nine_tenths: carrying(&carriers, NINE_TENTHS) as u64,
@@ -224,7 +223,40 @@ pub(super) fn against(view: &View<'_>, settings: &Settings) -> Stated<AgainstPan
         pairs: rows.collect(),
         claims: Stated::from_option(claims, || "no base was named (--base)".to_owned()),
         calibration: calibrations.rows(),
+        power: power::power(&law, &pairs, settings.until),
     })
+}
+
+/// The first two models under a test that may be looked at while answers still come in.
+pub(super) fn at_any_time(view: &View<'_>, settings: &Settings) -> Stated<AnytimeRow> {
+    let (answers, items) = match usable(view, settings) {
+        Ok(found) => found,
+        Err(missing) => return Stated::missing(missing),
+    };
+    let law = PanelLaw::fit(&answers, &settings.panel);
+    let twins = Twins::of(view, &items, settings.seed);
+    let fair = anytime::fair(&law, twins.as_ref());
+    anytime::row(&law.pair(0, 1), &fair, settings.until)
+}
+
+/// Answers and items for a law of the panel, or why there can be none.
+fn usable(view: &View<'_>, settings: &Settings) -> Result<(Answers, Vec<usize>), String> {
+    let models = settings.panel.len();
+    if models == 0 {
+        return Err("no panel of other models (--panel) to compare with".to_owned());
+    }
+    if models < FEWEST {
+        return Err(format!(
+            "the panel has {models} models; {FEWEST} or more are needed"
+        ));
+    }
+    let (answers, items) = answers(view);
+    match items.is_empty() {
+        true => {
+            Err("no item is left outside of suites where right and wrong say nothing".to_owned())
+        }
+        false => Ok((answers, items)),
+    }
 }
 
 /// All answers for the law, and the items that it is about: those where right and wrong say something, and

@@ -84,6 +84,9 @@ pub static FORMATS: &[Format] = &[
     },
 ];
 
+/// Where this program's own is in [`FORMATS`].
+const RUN: usize = 0;
+
 /// What to read where a log holds several things.
 #[derive(Debug, Clone, Default)]
 pub struct Choice {

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use super::Error;
 use super::FORMATS;
 use super::Format;
+use super::RUN;
 use crate::source::split_label;
 
 /// `[label=]run:folder` or `[label=]log:format:path`.
@@ -21,6 +22,15 @@ pub struct AnswersRef {
 }
 
 impl AnswersRef {
+    /// Recordings of this program in `folder`.
+    pub fn recordings(label: &str, folder: PathBuf) -> Self {
+        Self {
+            label: Some(label.to_owned()),
+            format: &FORMATS[RUN],
+            path: folder,
+        }
+    }
+
     /// What the model is called if the user gave no name: the file's or folder's own.
     pub fn name(&self) -> String {
         let stem = match self.path.is_dir() {

@@ -75,13 +75,18 @@ impl RecordingStore {
         }
     }
 
+    /// The folder that holds one model's recordings, or all of them where they are filed by key.
+    pub fn folder(&self) -> PathBuf {
+        match &self.naming {
+            Naming::Label(label) => self.root.join(label),
+            Naming::Key => self.root.clone(),
+        }
+    }
+
     /// The JSONL file of a recording.
     pub fn path(&self, header: &Header) -> PathBuf {
         match &self.naming {
-            Naming::Label(label) => self
-                .root
-                .join(label)
-                .join(format!("{}.jsonl", header.suite)),
+            Naming::Label(_) => self.folder().join(format!("{}.jsonl", header.suite)),
             Naming::Key => {
                 let hash = header.key.strip_prefix("sha256:").unwrap_or(&header.key);
                 let shelf = hash.get(..2).unwrap_or("00");

@@ -3,10 +3,12 @@
 use super::MISSING;
 use super::reason;
 use crate::evidence::overlap::AgainstPanel;
+use crate::evidence::overlap::AnytimeRow;
 use crate::evidence::overlap::ClaimRow;
 use crate::evidence::overlap::Copied;
 use crate::evidence::overlap::IndexResult;
 use crate::evidence::overlap::PanelPair;
+use crate::evidence::overlap::Power;
 use crate::evidence::overlap::Stated;
 use crate::report::number;
 use crate::report::terminal;
@@ -61,6 +63,56 @@ pub(super) fn rank(pair: &PanelPair) -> String {
     )
 }
 
+/// What may be said while answers still come in.
+pub(super) fn at_any_time(stated: &Stated<AnytimeRow>) -> String {
+    let Some(row) = stated.value() else {
+        return format!("{MISSING}: {}", reason(stated).unwrap_or_default());
+    };
+    let stop = row
+        .until
+        .map_or_else(String::new, |until| match until.reached_after {
+            Some(items) => format!(
+                "; p {} was reached after {} items",
+                until.p,
+                number::count(items)
+            ),
+            None => format!("; p {} was not reached", until.p),
+        });
+    format!(
+        "log10 e {:.2}, so far log10 p {}, {} of {} shared errors alike in {} items{stop}",
+        row.log10_e,
+        number::log10(row.log10_p),
+        number::count(row.both_wrong_alike),
+        number::count(row.both_wrong),
+        number::count(row.items),
+    )
+}
+
+/// What the answers at hand can show.
+pub(super) fn power(power: &Power) -> String {
+    let percent = |share: f64| format!("{:.0} %", 100.0 * share);
+    let shares = power.shares.iter().map(|seen| {
+        let needed = seen.both_wrong_needed.map_or_else(
+            || "no number is enough".to_owned(),
+            |needed| format!("{} needed", number::count(needed)),
+        );
+        format!(
+            "{} with power {} ({needed})",
+            percent(seen.share),
+            percent(seen.power)
+        )
+    });
+    format!(
+        "panel pairs give {} of shared errors the same answer; {} items, {} of them wrong in both, show at p {} a share of {};          needed: shared errors for power {}",
+        percent(power.independent),
+        number::count(power.items),
+        percent(power.both_wrong_rate),
+        power.level,
+        shares.collect::<Vec<_>>().join(", "),
+        percent(power.power_wanted),
+    )
+}
+
 /// What the panel says of every pair.
 pub(super) fn screen(panel: &AgainstPanel, style: Style) -> Vec<String> {
     let head = format!(
@@ -72,6 +124,10 @@ pub(super) fn screen(panel: &AgainstPanel, style: Style) -> Vec<String> {
     match &panel.pairs[..] {
         [pair] => lines.extend(one(pair, style)),
         pairs => lines.extend(several(pairs, style)),
+    }
+    if let Some(found) = panel.power.value() {
+        let row = Labelled::new("power", &power(found), 4);
+        lines.extend(terminal::block(&[row], LABELS, style));
     }
     if let Some(claims) = panel.claims.value() {
         let rows: Vec<Labelled> = claims.iter().take(PAIRS).map(claim).collect();
@@ -97,6 +153,7 @@ fn one(pair: &PanelPair, style: Style) -> Vec<String> {
     let mut lines = terminal::columns_table(&columns, 1..6, rows.collect(), style);
     let words = [
         Labelled::new("rank", &rank(pair), 1),
+        Labelled::new("at any time", &at_any_time(&pair.at_any_time), 3),
         Labelled::new(
             "copied share",
             &format!(
@@ -204,6 +261,7 @@ pub(super) fn claim_words(row: &ClaimRow) -> String {
 pub(super) struct Section {
     pub members: String,
     pub items: String,
+    pub power: Option<String>,
     pub calibration: Vec<[String; 4]>,
     pub pairs: Vec<Pair>,
     pub pairs_left: usize,
@@ -214,6 +272,7 @@ pub(super) struct Section {
 pub(super) struct Pair {
     pub name: String,
     pub rank: String,
+    pub at_any_time: String,
     pub copied: String,
     pub copied_other: String,
     pub carrying: u64,
@@ -238,6 +297,7 @@ impl Section {
         Self {
             members: members.join(", "),
             items: number::count(panel.items),
+            power: panel.power.value().map(power),
             calibration: panel
                 .calibration
                 .iter()
@@ -274,6 +334,7 @@ impl Pair {
         Self {
             name: format!("{} and {}", word(&pair.first), word(&pair.second)),
             rank: rank(pair),
+            at_any_time: at_any_time(&pair.at_any_time),
             copied: share(&pair.copied_fraction),
             copied_other: share(&pair.copied_fraction_other_way),
             carrying: pair.carrying_nine_tenths,

@@ -1,9 +1,51 @@
 //! How many items a test of shared wrong answers needs.
 
+use serde::Serialize;
+
 use crate::stat::tails::{binomial_ln_tail, ln_choose};
 
 /// Beyond so many items no plan is made.
 const MOST: u64 = 1 << 16;
+
+/// Shares of same wrong answers among shared errors for which a plan is stated; 0.65 is what the 2024
+/// comparison of MiniCPM-Llama3-V 2.5 and Llama3-V found.
+pub const SHARES: [f64; 3] = [0.35, 0.5, 0.65];
+
+/// The power for which a number of items is stated.
+pub const POWER: f64 = 0.9;
+
+/// What a number of items can show.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Outlook {
+    /// Share of same wrong answers among shared errors that is to be seen.
+    pub share: f64,
+    /// Items that both must get wrong for [`POWER`]; absent where no number does.
+    pub both_wrong_needed: Option<u64>,
+    /// Of the items at hand.
+    pub power: f64,
+}
+
+/// What `items` items show of each of [`SHARES`], where both models are wrong on `both_wrong_rate` of
+/// them and independent ones would give `independent` of those the same answer.
+pub fn outlooks(
+    independent: f64,
+    ln_level: f64,
+    items: u64,
+    both_wrong_rate: f64,
+) -> [Outlook; SHARES.len()] {
+    SHARES.map(|share| {
+        let plan = Plan {
+            independent,
+            related: share,
+            ln_level,
+        };
+        Outlook {
+            share,
+            both_wrong_needed: plan.both_wrong_needed(POWER),
+            power: plan.power_at(items, both_wrong_rate),
+        }
+    })
+}
 
 /// A binomial test of the share of same wrong answers, of independent models against relatives.
 #[derive(Debug, Clone, Copy, PartialEq)]
