@@ -37,6 +37,17 @@ pub struct Member {
     pub zoo: bool,
     /// Text and tokenizer that its first run learnt; members of one kind are each other's panel.
     pub kind: Option<(String, String)>,
+    /// What it went through after its parent, or with its teacher.
+    pub lesson: Option<Lesson>,
+}
+
+/// What a member learnt from where another one was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lesson {
+    /// Its parent, or its teacher.
+    pub elder: String,
+    /// The course.
+    pub course: String,
 }
 
 /// One pair under one change of the suspect.
@@ -74,6 +85,14 @@ fn kind(listed: &[list::Member], kinship: &Kinship, name: &str) -> Option<(Strin
     let base = listed.iter().find(|member| member.name == run)?;
     let course = base.training.as_ref()?.course.clone();
     Some((course, base.initial.as_ref()?.tokenizer.clone()))
+}
+
+fn lesson(member: &list::Member) -> Option<Lesson> {
+    let elder = member.parent.as_ref().or(member.teacher.as_ref())?;
+    Some(Lesson {
+        elder: elder.clone(),
+        course: member.training.as_ref()?.course.clone(),
+    })
 }
 
 /// What a merge mixes into a suspect.
@@ -115,6 +134,7 @@ impl Plan {
                 base: one.parent.is_none(),
                 zoo: true,
                 kind: kind(&listed, &kinship, &one.name),
+                lesson: lesson(one),
             })
             .collect();
         for folder in real {
@@ -343,6 +363,7 @@ fn real_members(folder: &Path) -> Result<Vec<Member>, Error> {
             base: false,
             zoo: false,
             kind: None,
+            lesson: None,
         });
     }
     if members.is_empty() {

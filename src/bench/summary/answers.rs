@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Look;
+use crate::bench::plan::{Member, SELF};
 use crate::bench::score::Measured;
-use crate::verdict::population::INDEPENDENT;
+use crate::verdict::population::{DISTILLED, INDEPENDENT};
 
 /// Pairs of one known relation, or with one change of the suspect.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -28,25 +29,21 @@ pub struct Answered {
 /// Bases of independent runs that learnt the same text with the same tokenizer.
 const SAME_TEXT: &str = "independent, one text";
 
-fn is_stranger(one: &Measured) -> bool {
-    one.task.relation == INDEPENDENT
-}
-
 /// The method that the verdict reads.
 const METHOD: &str = "behaviour.shared_answers";
 
-/// In the order of changes, then of relations; nothing where no panel answered.
+/// Unchanged pairs by relation, then models beside their own changed copies; nothing where no panel answered.
 pub(super) fn answered(look: &Look<'_>) -> Vec<Answered> {
-    let mut groups: BTreeMap<(usize, &str), Vec<(f64, bool)>> = BTreeMap::new();
+    let mut groups: BTreeMap<(usize, String), Vec<(f64, bool)>> = BTreeMap::new();
     for (one, judged) in look.pairs() {
+        // A changed suspect is looked at beside what it was.
+        if !look.plan.changes[one.task.change].is_none() && one.task.relation != SELF {
+            continue;
+        }
         let score = one.score(METHOD).and_then(|score| score.log10_p);
         if let Some(log10_p) = score {
             let place = [one.task.reference, one.task.suspect].map(|at| &look.plan.members[at]);
-            let relation = match &place {
-                [a, b] if a.base && b.base && a.kind == b.kind && is_stranger(one) => SAME_TEXT,
-                _ => one.task.relation.as_str(),
-            };
-            let key = (one.task.change, relation);
+            let key = (one.task.change, known(one, place));
             let alike = judged.behaviour == "more_alike_than_panel";
             groups.entry(key).or_default().push((log10_p, alike));
         }
@@ -57,7 +54,7 @@ pub(super) fn answered(look: &Look<'_>) -> Vec<Answered> {
             let change = &look.plan.changes[change];
             row(
                 if change.is_none() {
-                    relation
+                    &relation
                 } else {
                     change.name()
                 },
@@ -65,6 +62,23 @@ pub(super) fn answered(look: &Look<'_>) -> Vec<Answered> {
             )
         })
         .collect()
+}
+
+/// The relation, and how much was learnt between the two where one was made of or taught by the other.
+fn known(one: &Measured, [a, b]: [&Member; 2]) -> String {
+    let relation = one.task.relation.as_str();
+    if a.base && b.base && a.kind == b.kind && relation == INDEPENDENT {
+        return SAME_TEXT.to_owned();
+    }
+    let lesson = [(a, b), (b, a)].into_iter().find_map(|(younger, elder)| {
+        let lesson = younger.lesson.as_ref()?;
+        (lesson.elder == elder.name).then_some(lesson)
+    });
+    match lesson {
+        Some(lesson) => format!("{relation}: {}", lesson.course),
+        None if relation == DISTILLED => format!("{relation}, of kin"),
+        None => relation.to_owned(),
+    }
 }
 
 fn row(what: &str, pairs: &[(f64, bool)]) -> Answered {

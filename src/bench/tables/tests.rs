@@ -28,6 +28,7 @@ fn bench(score: impl Fn(&str, &str) -> f64) -> (Plan, Bench) {
             base: name.len() == 1,
             zoo: true,
             kind: None,
+            lesson: None,
         })
         .collect();
     let mut measured = Vec::new();
