@@ -131,8 +131,8 @@ pub fn words(row: &AnytimeRow) -> String {
         return String::new();
     };
     let stop = match until.reached_after {
-        Some(_) => format!("stopped: p {} is reached", until.p),
-        None => format!("p {} was not reached with all items", until.p),
+        Some(_) => format!("stopped: p {:e} is reached", until.p),
+        None => format!("p {:e} was not reached with all items", until.p),
     };
     format!(
         "{stop}; {} of {} shared errors alike in {} items, log10 e {:.2}, log10 p {:.2} at any time",

@@ -71,11 +71,11 @@ pub fn table(summary: &Summary, style: Style) -> String {
 fn answered(summary: &Summary, style: Style) -> Vec<String> {
     let columns = [
         ("answers beside a panel", 0),
-        ("pairs", 7),
-        ("more alike", 12),
-        ("log10 p: low", 14),
-        ("median", 9),
-        ("high", 8),
+        ("pairs", 6),
+        ("more alike", 11),
+        ("log10 p low", 12),
+        ("median", 7),
+        ("high", 6),
     ];
     let rows = summary.answered.iter().map(|one| {
         let number = |log10_p: f64| format!("{log10_p:.1}");

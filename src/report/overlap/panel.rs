@@ -72,11 +72,11 @@ pub(super) fn at_any_time(stated: &Stated<AnytimeRow>) -> String {
         .until
         .map_or_else(String::new, |until| match until.reached_after {
             Some(items) => format!(
-                "; p {} was reached after {} items",
+                "; p {:e} was reached after {} items",
                 until.p,
                 number::count(items)
             ),
-            None => format!("; p {} was not reached", until.p),
+            None => format!("; p {:e} was not reached", until.p),
         });
     format!(
         "log10 e {:.2}, so far log10 p {}, {} of {} shared errors alike in {} items{stop}",
@@ -103,7 +103,7 @@ pub(super) fn power(power: &Power) -> String {
         )
     });
     format!(
-        "panel pairs give {} of shared errors the same answer; {} items, {} of them wrong in both, show at p {} a share of {};          needed: shared errors for power {}",
+        "panel pairs give {} of shared errors the same answer; {} items, {} of them wrong in both, show at p {:e} a share of {};          needed: shared errors for power {}",
         percent(power.independent),
         number::count(power.items),
         percent(power.both_wrong_rate),
