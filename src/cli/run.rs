@@ -1,13 +1,12 @@
 //! `kinprobe run`: record what models answer, and their activations.
 
+mod row;
+
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
 use anyhow::Result;
-use serde::Serialize;
-use serde_json::json;
 
 use crate::cli::Global;
 use crate::cli::exit;
@@ -21,15 +20,16 @@ use crate::model::Model;
 use crate::probe;
 use crate::probe::Suite;
 use crate::record;
-use crate::record::Activations;
 use crate::record::LocalRunner;
-use crate::record::Recording;
 use crate::record::RecordingStore;
 use crate::record::import::AnswersRef;
 use crate::source;
 use crate::source::ModelRef;
 use crate::source::OpenOptions;
 use crate::text::ModelText;
+use row::Row;
+use row::print;
+use row::row;
 
 /// Flags of `run`.
 #[derive(Debug, clap::Args)]
@@ -112,26 +112,6 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     }
 }
 
-/// One recording.
-#[derive(Debug, Serialize)]
-struct Row {
-    model: String,
-    model_digest: String,
-    suite: String,
-    suite_version: u32,
-    /// Those that were asked.
-    items: usize,
-    /// Those of the suite.
-    of_items: usize,
-    answered: usize,
-    correct: usize,
-    errors: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    first_error: Option<String>,
-    activations: usize,
-    recording: String,
-}
-
 fn ask(
     global: &Global,
     model: &Model,
@@ -192,70 +172,6 @@ fn asked((model, store): &(Model, RecordingStore)) -> Result<Asked<'_>> {
 fn load(model: &Model) -> Result<LocalRunner<'_>> {
     let label = || ModelText::new(model.label.as_str()).to_string();
     LocalRunner::load(model).with_context(|| format!("{} cannot be asked", label()))
-}
-
-fn row(
-    model: &Model,
-    recording: &Recording,
-    activations: Option<&Activations>,
-    store: &RecordingStore,
-) -> Row {
-    let header = &recording.header;
-    let records = &recording.records;
-    let errors = records.iter().filter_map(|record| record.error.as_ref());
-    Row {
-        model: model.label.clone(),
-        model_digest: header.model_digest.clone(),
-        suite: header.suite.clone(),
-        suite_version: header.suite_version,
-        items: records.len(),
-        of_items: records.len(),
-        answered: records.len() - errors.clone().count(),
-        correct: records.iter().filter(|r| r.correct == Some(true)).count(),
-        errors: errors.clone().count(),
-        first_error: errors
-            .clone()
-            .next()
-            .map(|error| ModelText::new(error.as_str()).clipped(120)),
-        activations: activations.map_or(0, |activations| activations.items.len()),
-        recording: store.path(header).display().to_string(),
-    }
-}
-
-fn print(global: &Global, rows: &[Row], stopped: Option<&AnytimeRow>) -> Result<()> {
-    if global.json {
-        let mut result = json!({ "schema": "kinprobe/run/v1", "recordings": rows });
-        if let Some(stopped) = stopped {
-            result["at_any_time"] = serde_json::to_value(stopped)?;
-        }
-        return global.json_result(&result);
-    }
-    let mut text = String::new();
-    for row in rows {
-        let _ = write!(
-            text,
-            "{}  {} v{}: {} of {} right",
-            ModelText::new(row.model.as_str()).clipped(40),
-            row.suite,
-            row.suite_version,
-            row.correct,
-            row.items
-        );
-        if row.of_items > row.items {
-            let _ = write!(text, ", {} more not asked", row.of_items - row.items);
-        }
-        if row.errors > 0 {
-            let _ = write!(text, ", {} not answered", row.errors);
-        }
-        if row.activations > 0 {
-            let _ = write!(text, ", activations of {} prompts", row.activations);
-        }
-        let _ = writeln!(text, "\n    {}", ModelText::new(row.recording.as_str()));
-    }
-    if let Some(stopped) = stopped {
-        let _ = writeln!(text, "{}", until::words(stopped));
-    }
-    global.result(&text)
 }
 
 /// One label per model; two models of one name would write to one folder.

@@ -2,6 +2,7 @@
 
 mod error;
 mod form;
+mod identity;
 pub mod import;
 mod local;
 mod places;
@@ -14,13 +15,13 @@ mod store;
 pub use error::Error;
 pub use form::Form;
 pub use form::Signature;
+pub use identity::header;
 pub use local::LocalRunner;
 pub use places::Place;
 #[cfg(test)]
 pub(crate) use profile::of_test_model;
 pub use profile::profile;
 pub use profile::with_roles;
-pub use run::header;
 pub use run::run_beginning;
 pub use run::run_suite;
 pub use runner::Answer;

@@ -23,7 +23,7 @@ use crate::record::Header;
 use crate::record::RECORDING_SCHEMA;
 use crate::record::Record;
 use crate::record::Recording;
-use crate::record::run::prompt_hash;
+use crate::record::identity::prompt_hash;
 use crate::text::ModelText;
 
 /// Longest time that answers stay unconfirmed by the disk: what a power cut can cost. What the system

@@ -2,6 +2,7 @@
 
 mod page;
 mod panel;
+mod panel_words;
 mod terminal;
 mod upset;
 
