@@ -18,23 +18,34 @@ use crate::text::ModelText;
 /// One recording.
 #[derive(Debug, Serialize)]
 pub struct Row {
+    /// Its label.
     pub model: String,
+    /// `sha256:…` of its files.
     pub model_digest: String,
+    /// Id.
     pub suite: String,
+    /// Of the suite.
     pub suite_version: u32,
     /// Those that were asked.
     pub items: usize,
     /// Those of the suite.
     pub of_items: usize,
+    /// Items with an answer.
     pub answered: usize,
+    /// Right answers.
     pub correct: usize,
+    /// Items without an answer.
     pub errors: usize,
+    /// Why the first of them has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_error: Option<String>,
+    /// Prompts whose activations are kept.
     pub activations: usize,
+    /// Where it lies.
     pub recording: String,
 }
 
+/// Of one model; activations are counted where they are at hand.
 pub fn row(
     model: &Model,
     recording: &Recording,
@@ -63,6 +74,7 @@ pub fn row(
     }
 }
 
+/// All of them, and how far `--until` came.
 pub fn print(global: &Global, rows: &[Row], stopped: Option<&AnytimeRow>) -> Result<()> {
     if global.json {
         let mut result = json!({ "schema": "kinprobe/run/v1", "recordings": rows });

@@ -70,12 +70,12 @@ pub fn table(summary: &Summary, style: Style) -> String {
 /// Which pairs answer more alike than their panel.
 fn answered(summary: &Summary, style: Style) -> Vec<String> {
     let columns = [
-        ("answers beside a panel", 0),
-        ("pairs", 6),
-        ("more alike", 11),
-        ("log10 p low", 12),
-        ("median", 7),
-        ("high", 6),
+        ("answers beside a panel, log10 p", 0),
+        ("pairs", 7),
+        ("alike", 7),
+        ("lowest", 8),
+        ("median", 8),
+        ("highest", 9),
     ];
     let rows = summary.answered.iter().map(|one| {
         let number = |log10_p: f64| format!("{log10_p:.1}");
