@@ -32,7 +32,7 @@ impl Fair {
         let pairs = Calibration::pairs(law, &[]).into_iter();
         let pairs: Vec<Vec<(bool, f64)>> =
             pairs.map(|(a, b)| both_wrong(&law.pair(a, b))).collect();
-        let tilt = tilt(pairs.iter().flatten().copied());
+        let tilt = tilt(&pairs.concat());
         let z = pairs.iter().filter_map(|pair| z(pair, tilt));
         let spread = Calibration::of(z)?;
         Some(Self {
@@ -105,9 +105,9 @@ fn tilted(q: f64, tilt: f64) -> f64 {
 }
 
 /// The least tilt at which the mean number of same wrong answers is the one that was seen.
-fn tilt(bets: impl Iterator<Item = (bool, f64)> + Clone) -> f64 {
-    let seen = bets.clone().filter(|(same, _)| *same).count() as f64;
-    let mean = |tilt: f64| -> f64 { bets.clone().map(|(_, q)| tilted(q, tilt)).sum() };
+fn tilt(bets: &[(bool, f64)]) -> f64 {
+    let seen = bets.iter().filter(|(same, _)| *same).count() as f64;
+    let mean = |tilt: f64| -> f64 { bets.iter().map(|(_, q)| tilted(*q, tilt)).sum() };
     if mean(0.0) >= seen {
         return 0.0;
     }
@@ -199,10 +199,10 @@ mod tests {
     #[test]
     fn the_tilt_makes_the_panel_fair_and_never_gives_odds_away() {
         let bets = [(true, 0.2), (true, 0.5), (false, 0.1), (false, 0.3)];
-        let found = tilt(bets.into_iter());
+        let found = tilt(&bets);
         let mean: f64 = bets.iter().map(|(_, q)| tilted(*q, found)).sum();
         assert!((mean - 2.0).abs() < 1e-9, "{mean}");
-        assert_eq!(tilt([(false, 0.4), (false, 0.9)].into_iter()), 0.0);
+        assert_eq!(tilt(&[(false, 0.4), (false, 0.9)]), 0.0);
         // All alike where the law leaves nothing open: there is nothing to bet on.
         assert_eq!(tilted(1.0, 0.5), 1.0);
         assert_eq!(tilted(0.0, 3.0), 0.0);
