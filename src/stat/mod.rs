@@ -20,6 +20,7 @@ pub mod law;
 pub mod least_squares;
 pub mod moments;
 pub mod multiple;
+pub mod order;
 pub mod path;
 pub mod provenance;
 pub mod random;

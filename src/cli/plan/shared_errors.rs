@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::probe::Suite;
 use crate::stat::copying::plan;
 use crate::stat::copying::plan::Outlook;
+use crate::stat::order::median;
 use crate::verdict::Calibration;
 use crate::verdict::population;
 
@@ -44,7 +45,7 @@ impl SharedErrors {
         let mut tables = calibration.populations.iter();
         let table = tables.find(|table| table.method == METHOD)?;
         let strangers = table.scores.get(UNCHANGED)?.get(population::INDEPENDENT)?;
-        let independent = median(strangers.values().copied().collect())?;
+        let independent = median(strangers.values().copied())?;
         let level = calibration.panel.shared_answers_at_p;
         (items > 0).then(|| Self {
             independent,
@@ -80,18 +81,11 @@ impl SharedErrors {
     }
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len().checked_sub(1)? / 2;
-    values.get(middle).copied()
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
     use super::SharedErrors;
-    use super::median;
     use crate::probe;
     use crate::verdict::Calibration;
 
@@ -125,12 +119,5 @@ mod tests {
             "{text}"
         );
         assert!(SharedErrors::of(&calibration, &[]).is_none());
-    }
-
-    #[test]
-    fn the_median_is_a_score_that_occurs() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(median(vec![2.0, 1.0]), Some(1.0));
-        assert_eq!(median(Vec::new()), None);
     }
 }
