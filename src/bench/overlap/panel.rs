@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::settings::{Cell, Overlap};
 use crate::stat::copying::answers::Answers;
-use crate::stat::copying::anytime::{Fair, anytime};
+use crate::stat::copying::anytime::{Fair, anytime, bets};
 use crate::stat::copying::calibration::Calibration;
 use crate::stat::copying::k_index;
 use crate::stat::copying::law::{PairLaw, PanelLaw};
@@ -173,7 +173,7 @@ impl Shown {
             omega: of(omega::z),
             gbt: of(gbt::z),
             wrong: of(shared_wrong::z),
-            fair: Fair::of(law),
+            fair: Fair::between(&laws.iter().map(bets).collect::<Vec<_>>()),
         }
     }
 

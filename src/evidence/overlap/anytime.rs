@@ -7,7 +7,6 @@ use super::twins::Twins;
 use crate::stat::copying::anytime;
 use crate::stat::copying::anytime::Fair;
 use crate::stat::copying::law::PairLaw;
-use crate::stat::copying::law::PanelLaw;
 use crate::stat::copying::sequential;
 use crate::stat::tails;
 
@@ -44,14 +43,14 @@ pub struct Until {
     pub reached_after: Option<u64>,
 }
 
-/// What panel pairs say of the odds; words where no such test can be made.
-pub(super) fn fair(law: &PanelLaw<'_>, twins: Option<&Twins>) -> Stated<Fair> {
+/// The odds that panel pairs leave; words where no such test can be made.
+pub(super) fn fair(found: Option<Fair>, twins: Option<&Twins>) -> Stated<Fair> {
     if twins.is_some() {
         return Stated::missing(
             "several items are renderings of one question: one after the other they are no new evidence",
         );
     }
-    Stated::from_option(Fair::of(law), || {
+    Stated::from_option(found, || {
         "the panel's pairs share no wrong items on which the odds could be checked".to_owned()
     })
 }

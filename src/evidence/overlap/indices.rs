@@ -5,6 +5,8 @@ use serde::Serialize;
 
 use super::data::Stated;
 use super::twins::Twins;
+use crate::stat::copying::anytime;
+use crate::stat::copying::anytime::{Bet, Fair};
 use crate::stat::copying::calibration::Calibration;
 use crate::stat::copying::calibration::Tested;
 use crate::stat::copying::gbt;
@@ -16,6 +18,7 @@ use crate::stat::copying::m4;
 use crate::stat::copying::omega;
 use crate::stat::copying::shared_wrong;
 use crate::stat::copying::twin;
+use crate::stat::order::median;
 use crate::stat::tails;
 
 /// Steps that the joint law of M4 may take.
@@ -126,23 +129,32 @@ pub(super) struct Calibrations {
     shared_wrong: Option<Calibration>,
     pub omega: Option<Calibration>,
     right: Option<Calibration>,
+    /// The odds at which same wrong answers among them are a fair bet.
+    pub fair: Option<Fair>,
+    /// Share of same wrong answers among the errors that two of them share, in the median pair.
+    pub alike: Option<f64>,
 }
 
 impl Calibrations {
     pub fn new(law: &PanelLaw<'_>, twins: Option<&Twins>) -> Self {
-        let z: Vec<[Option<f64>; 5]> = Calibration::pairs(law, &[])
+        let (z, bets): (Vec<[Option<f64>; 5]>, Vec<Vec<Bet>>) = Calibration::pairs(law, &[])
             .par_iter()
             .map(|&(first, second)| {
                 let pair = law.pair(first, second);
-                [
+                let z = [
                     gbt::z(&pair),
                     shared_wrong::z(&pair),
                     omega::z(&pair),
                     m4::right_z(&pair),
                     twins.and_then(|twins| twins.z(law, (first, second))),
-                ]
+                ];
+                (z, anytime::bets(&pair))
             })
-            .collect();
+            .unzip();
+        let share = |pair: &Vec<Bet>| {
+            let alike = pair.iter().filter(|(same, _)| *same).count();
+            (!pair.is_empty()).then(|| alike as f64 / pair.len() as f64)
+        };
         let of = |index: usize| Calibration::of(z.iter().filter_map(|z| z[index]));
         Self {
             gbt: of(0),
@@ -150,6 +162,8 @@ impl Calibrations {
             omega: of(2),
             right: of(3),
             twins: of(4),
+            fair: Fair::between(&bets),
+            alike: median(bets.iter().filter_map(share)),
         }
     }
 

@@ -16,12 +16,14 @@ use super::indices::indices;
 use super::indices::tested_row;
 use super::pairs::LEVEL;
 use super::power;
+use super::power::Counts;
 use super::power::Power;
 use super::twins::Twins;
 use super::view::UNKNOWN;
 use super::view::View;
 use crate::stat::copying::answers::Answers;
 use crate::stat::copying::answers::MISSING;
+use crate::stat::copying::anytime::Fair;
 use crate::stat::copying::calibration::Calibration;
 use crate::stat::copying::claim;
 use crate::stat::copying::fraction::Carrier;
@@ -159,7 +161,7 @@ pub(super) fn against(view: &View<'_>, settings: &Settings) -> Stated<AgainstPan
     let law = PanelLaw::fit(&answers, panel);
     let twins = Twins::of(view, &items, settings.seed);
     let calibrations = Calibrations::new(&law, twins.as_ref());
-    let fair = anytime::fair(&law, twins.as_ref());
+    let fair = anytime::fair(calibrations.fair, twins.as_ref());
     let compared: Vec<usize> = settings.compared(view.columns.len());
     let pairs: Vec<(usize, usize)> = compared
         .iter()
@@ -188,7 +190,7 @@ pub(super) fn against(view: &View<'_>, settings: &Settings) -> Stated<AgainstPan
         let pair = law.pair(first, second);
         let back = law.pair(second, first);
         let (copied, carriers) = copied(&pair, &calibrations);
-        PanelPair {
+        let row = PanelPair {
             first: label(first),
             second: label(second),
             rank: rank(&pair, beside(first), beside(second)),
@@ -209,8 +211,10 @@ pub(super) fn against(view: &View<'_>, settings: &Settings) -> Stated<AgainstPan
                 &calibrations,
                 twins.as_ref(),
             ),
-        }
+        };
+        (row, Counts::of(&pair))
     });
+    let (rows, counts): (Vec<PanelPair>, Vec<Counts>) = rows.unzip();
     let claims = settings.base.map(|base| {
         let claims = pairs.par_iter();
         claims
@@ -220,10 +224,10 @@ pub(super) fn against(view: &View<'_>, settings: &Settings) -> Stated<AgainstPan
     Stated::Value(AgainstPanel {
         members: panel.iter().map(|&at| label(at)).collect(),
         items: items.len() as u64,
-        pairs: rows.collect(),
+        pairs: rows,
         claims: Stated::from_option(claims, || "no base was named (--base)".to_owned()),
         calibration: calibrations.rows(),
-        power: power::power(&law, &pairs, settings.until),
+        power: power::power(calibrations.alike, &counts, settings.until),
     })
 }
 
@@ -235,7 +239,7 @@ pub(super) fn at_any_time(view: &View<'_>, settings: &Settings) -> Stated<Anytim
     };
     let law = PanelLaw::fit(&answers, &settings.panel);
     let twins = Twins::of(view, &items, settings.seed);
-    let fair = anytime::fair(&law, twins.as_ref());
+    let fair = anytime::fair(Fair::of(&law), twins.as_ref());
     anytime::row(&law.pair(0, 1), &fair, settings.until)
 }
 

@@ -3,11 +3,10 @@
 use serde::Serialize;
 
 use super::data::Stated;
-use crate::stat::copying::calibration::Calibration;
-use crate::stat::copying::law::PairLaw;
-use crate::stat::copying::law::PanelLaw;
+use crate::stat::copying::law::{PairItem, PairLaw};
 use crate::stat::copying::plan;
 use crate::stat::copying::plan::Outlook;
+use crate::stat::order::median;
 
 /// The level for which the power is stated where no other is given.
 const LEVEL: f64 = 1e-3;
@@ -29,21 +28,12 @@ pub struct Power {
     pub shares: [Outlook; plan::SHARES.len()],
 }
 
-/// Of the compared pairs, beside the panel of `law`.
+/// Of compared pairs, where pairs of the panel give `independent` of their shared errors the same answer.
 pub(super) fn power(
-    law: &PanelLaw<'_>,
-    pairs: &[(usize, usize)],
+    independent: Option<f64>,
+    compared: &[Counts],
     level: Option<f64>,
 ) -> Stated<Power> {
-    let members = Calibration::pairs(law, &[]);
-    let shares = members.iter().filter_map(|&(a, b)| {
-        let counts = Counts::of(&law.pair(a, b));
-        (counts.both_wrong > 0).then(|| counts.alike as f64 / counts.both_wrong as f64)
-    });
-    let compared: Vec<Counts> = pairs
-        .iter()
-        .map(|&(a, b)| Counts::of(&law.pair(a, b)))
-        .collect();
     let items = median(compared.iter().map(|counts| counts.items as f64));
     let rate = median(
         compared
@@ -51,8 +41,7 @@ pub(super) fn power(
             .filter(|counts| counts.items > 0)
             .map(|counts| counts.both_wrong as f64 / counts.items as f64),
     );
-    let (Some(independent), Some(items), Some(both_wrong_rate)) = (median(shares), items, rate)
-    else {
+    let (Some(independent), Some(items), Some(both_wrong_rate)) = (independent, items, rate) else {
         return Stated::missing("the panel's own pairs share no error");
     };
     let (items, level) = (items as u64, level.unwrap_or(LEVEL));
@@ -66,28 +55,18 @@ pub(super) fn power(
     })
 }
 
-struct Counts {
+/// Items of one pair.
+pub(super) struct Counts {
     items: usize,
     both_wrong: usize,
-    alike: usize,
 }
 
 impl Counts {
-    fn of(pair: &PairLaw) -> Self {
-        let both_wrong = pair
-            .items
-            .iter()
-            .filter(|item| !item.first_right && !item.second_right);
+    pub fn of(pair: &PairLaw) -> Self {
+        let both_wrong = |item: &&PairItem| !item.first_right && !item.second_right;
         Self {
             items: pair.items.len(),
-            both_wrong: both_wrong.clone().count(),
-            alike: both_wrong.filter(|item| item.alike).count(),
+            both_wrong: pair.items.iter().filter(both_wrong).count(),
         }
     }
-}
-
-fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len().checked_sub(1)? / 2).copied()
 }

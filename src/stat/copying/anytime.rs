@@ -25,13 +25,17 @@ pub struct Fair {
 impl Fair {
     /// From every pair of members, each against the law that left both out; `None` for fewer than two
     /// pairs.
+    pub fn of(law: &PanelLaw<'_>) -> Option<Self> {
+        let pairs = Calibration::pairs(law, &[]).into_iter();
+        let pairs: Vec<Vec<Bet>> = pairs.map(|(a, b)| bets(&law.pair(a, b))).collect();
+        Self::between(&pairs)
+    }
+
+    /// From the bets of every pair of members.
     ///
     /// All of it is the panel's: nothing depends on the models that are looked at, so that the odds are
     /// known before their first answer.
-    pub fn of(law: &PanelLaw<'_>) -> Option<Self> {
-        let pairs = Calibration::pairs(law, &[]).into_iter();
-        let pairs: Vec<Vec<(bool, f64)>> =
-            pairs.map(|(a, b)| both_wrong(&law.pair(a, b))).collect();
+    pub fn between(pairs: &[Vec<Bet>]) -> Option<Self> {
         let tilt = tilt(&pairs.concat());
         let z = pairs.iter().filter_map(|pair| z(pair, tilt));
         let spread = Calibration::of(z)?;
@@ -86,12 +90,16 @@ pub fn anytime(pair: &PairLaw, fair: &Fair, ln_level: f64) -> Anytime {
     }
 }
 
-fn both_wrong(pair: &PairLaw) -> Vec<(bool, f64)> {
+/// An item that both got wrong: whether the answers are the same, and the law's probability of that, given
+/// that both are wrong.
+pub type Bet = (bool, f64);
+
+/// Every item of a pair that is bet on.
+pub fn bets(pair: &PairLaw) -> Vec<Bet> {
     pair.items.iter().filter_map(bet).collect()
 }
 
-/// Whether the same wrong answer was given, and the law's probability of it given that both are wrong.
-fn bet(item: &PairItem) -> Option<(bool, f64)> {
+fn bet(item: &PairItem) -> Option<Bet> {
     (!item.first_right && !item.second_right).then_some((item.alike, item.alike_if_wrong))
 }
 
@@ -105,7 +113,7 @@ fn tilted(q: f64, tilt: f64) -> f64 {
 }
 
 /// The least tilt at which the mean number of same wrong answers is the one that was seen.
-fn tilt(bets: &[(bool, f64)]) -> f64 {
+fn tilt(bets: &[Bet]) -> f64 {
     let seen = bets.iter().filter(|(same, _)| *same).count() as f64;
     let mean = |tilt: f64| -> f64 { bets.iter().map(|(_, q)| tilted(*q, tilt)).sum() };
     if mean(0.0) >= seen {
@@ -123,7 +131,7 @@ fn tilt(bets: &[(bool, f64)]) -> f64 {
     high
 }
 
-fn z(bets: &[(bool, f64)], tilt: f64) -> Option<f64> {
+fn z(bets: &[Bet], tilt: f64) -> Option<f64> {
     let (mut excess, mut variance) = (0.0, 0.0);
     for (same, q) in bets {
         let q = tilted(*q, tilt);
