@@ -85,6 +85,25 @@ fn two_models_are_asked_no_longer_than_needed() {
     // A second look asks nothing and says the same.
     assert_eq!(until("zoo:base-a-renamed", "1e-3"), found);
 
+    // Recorded answers say the same, item by item, and what they could have shown.
+    let [first, second] = ["base-a", "base-a-renamed"].map(|name| format!("run:{out}/{name}"));
+    let mut args = vec![
+        "overlap", "--json", &first, &second, "--until", "1e-3", "--panel",
+    ];
+    args.extend(runs.iter().map(String::as_str));
+    let panel = &json(&kinprobe(&args))["panel"];
+    let recorded = &panel["pairs"][0]["at_any_time"];
+    assert_eq!(recorded["log10_e"], row["log10_e"]);
+    let reached = recorded["until"]["reached_after"].as_u64().unwrap();
+    assert!(reached <= asked && reached + 32 > asked, "{recorded}");
+    assert_eq!(panel["power"]["items"], asked);
+    let power = |at: usize| panel["power"]["shares"][at]["power"].as_f64().unwrap();
+    assert!(
+        power(0) <= power(1) && power(1) <= power(2),
+        "{}",
+        panel["power"]
+    );
+
     // Another seed: asked to the end, in vain, and the panel's own numbers beside it.
     let strangers = until("zoo:base-a-twin", "1e-6");
     let row = &strangers["at_any_time"];
