@@ -62,7 +62,8 @@ fn trained(work: &Work) -> Result<Vec<Place>, Error> {
         }
     }
     let place = |name: &str| ModelRef {
-        label: None,
+        // Not its path: what is drawn for a pair must not depend on where the zoo lies.
+        label: Some(name.to_owned()),
         locator: Locator::Local(work.zoo.join(name)),
     };
     let mut places = Vec::new();

@@ -52,7 +52,8 @@ pub(super) fn measure(place: &Place, work: &Work) -> Result<Vec<Row>, Error> {
         Place::Trained(references) => {
             let open = |at: usize| -> Result<Model, Error> {
                 let artefacts = source::open(&references[at], &OpenOptions::default())?;
-                Ok(Model::open(artefacts, &references[at].to_string())?)
+                let name = references[at].label.as_deref();
+                Ok(Model::open(artefacts, name.unwrap_or_default())?)
             };
             rows([&open(0)?, &open(1)?], work.seed, true, work)
         }
