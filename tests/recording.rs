@@ -14,6 +14,7 @@ use kinprobe::record::Answer;
 use kinprobe::record::Candidate;
 use kinprobe::record::Error;
 use kinprobe::record::Failure;
+use kinprobe::record::PROJECTED;
 use kinprobe::record::Place;
 use kinprobe::record::Recording;
 use kinprobe::record::RecordingStore;
@@ -70,6 +71,10 @@ impl Runner for Parrot {
         true
     }
 
+    fn vocabulary(&self) -> Option<&str> {
+        Some("signs over numbers")
+    }
+
     fn token_text(&self, token: u32) -> Option<String> {
         (token != 3).then(|| format!("token {token}"))
     }
@@ -111,6 +116,7 @@ fn expected(number: usize) -> Place {
         offset: 15 + number as u32,
         surprisal: number as f32 / 3.0,
         top: (0..number as u32 % 3).map(|at| (at + 2, -1.5)).collect(),
+        projection: vec![number as f32 / 2.0; PROJECTED],
     }
 }
 

@@ -77,11 +77,12 @@ fn assess(method: &dyn Evidence, pair: &Pair<'_>) -> Option<Finding> {
     }
 }
 
-/// What toys lack: an order of tokens, panels of three, a tokenizer.
-const LACKING: [&str; 4] = [
+/// What toys lack: an order of tokens, panels, a tokenizer.
+const LACKING: [&str; 5] = [
     "weight.row_order",
     "behaviour.shared_answers",
     "behaviour.surprisal_residual",
+    "behaviour.shared_expectations",
     "tokenizer.overlap",
 ];
 

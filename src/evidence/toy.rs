@@ -108,6 +108,7 @@ pub(crate) fn read_along(recording: &mut Recording, prompts: &[&[Expected<'_>]])
                     .iter()
                     .map(|(text, p)| (token(text), p.ln() as f32))
                     .collect(),
+                projection: Vec::new(),
             });
         }
     }
@@ -164,5 +165,6 @@ fn recording(id: &str, records: Vec<Record>) -> Recording {
         },
         records,
         texts: BTreeMap::new(),
+        vocabulary: None,
     }
 }

@@ -9,6 +9,7 @@ use super::Candidate;
 use super::Error;
 use super::Place;
 use super::places::places;
+use super::projection::Projection;
 use super::runner::Answer;
 use super::runner::Failure;
 use super::runner::Runner;
@@ -36,6 +37,7 @@ pub struct LocalRunner<'m> {
     identity: String,
     decoder: Decoder,
     tokenizer: &'m Tokenizer,
+    projection: Projection,
     device: Device,
 }
 
@@ -48,9 +50,11 @@ impl<'m> LocalRunner<'m> {
     pub fn load(model: &'m Model) -> Result<Self, Error> {
         let (spec, tokenizer) = Self::parts(model)?;
         let device = Device::Cpu;
+        let decoder = Decoder::load(&model.weights, spec, &device).map_err(not_loaded)?;
         Ok(Self {
             identity: model.identity(),
-            decoder: Decoder::load(&model.weights, spec, &device).map_err(not_loaded)?,
+            projection: Projection::new(tokenizer.vocab(), spec.vocab_size, &device)?,
+            decoder,
             tokenizer,
             device,
         })
@@ -111,15 +115,23 @@ impl<'m> LocalRunner<'m> {
             next.i(0)
                 .and_then(|row| row.to_dtype(DType::F32)?.to_vec1()),
         )?;
-        let all = all
-            .i(0)
-            .and_then(|rows| rows.to_dtype(DType::F32)?.flatten_all()?.to_vec1());
-        let places = self.places(prompt, &ids, &finite(all)?)?;
+        let all = all.i(0).map_err(Error::from)?;
+        let logits = all
+            .to_dtype(DType::F32)
+            .and_then(|all| all.flatten_all()?.to_vec1());
+        let projected = self.projection.rows(&all).map_err(Error::from)?;
+        let places = self.places(prompt, &ids, &finite(logits)?, &projected)?;
         Ok((self.continuation(ids, cache, next)?, places))
     }
 
-    /// Places of a prompt, of whose tokens `logits` (`[tokens, vocab_size]`) were read.
-    fn places(&self, prompt: &str, ids: &[u32], logits: &[f32]) -> Result<Vec<Place>, Failure> {
+    /// Places of a prompt, of whose tokens `logits` (`[tokens, vocab_size]`) were read, and projected.
+    fn places(
+        &self,
+        prompt: &str,
+        ids: &[u32],
+        logits: &[f32],
+        projected: &[Vec<f32>],
+    ) -> Result<Vec<Place>, Failure> {
         let encoded = self
             .tokenizer
             .encode_with_places(prompt)
@@ -139,8 +151,8 @@ impl<'m> LocalRunner<'m> {
             |at| -logprob(at - 1, ids[at]),
             |at| {
                 let best = top(rows[at], TOP).into_iter();
-                best.map(|token| (token, logprob(at, token) as f32))
-                    .collect()
+                let best = best.map(|token| (token, logprob(at, token) as f32));
+                (best.collect(), projected[at].clone())
             },
         ))
     }
@@ -223,6 +235,10 @@ impl Runner for LocalRunner<'_> {
 
     fn reads_places(&self) -> bool {
         true
+    }
+
+    fn vocabulary(&self) -> Option<&str> {
+        Some(self.projection.vocabulary())
     }
 
     fn token_text(&self, token: u32) -> Option<String> {

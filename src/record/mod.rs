@@ -7,6 +7,7 @@ pub mod import;
 mod local;
 mod places;
 mod profile;
+mod projection;
 mod run;
 mod runner;
 mod score;
@@ -22,6 +23,7 @@ pub use places::Place;
 pub(crate) use profile::of_test_model;
 pub use profile::profile;
 pub use profile::with_roles;
+pub use projection::WIDTH as PROJECTED;
 pub use run::run_beginning;
 pub use run::run_suite;
 pub use runner::Answer;
@@ -127,6 +129,8 @@ pub struct Recording {
     pub records: Vec<Record>,
     /// Texts of the tokens that [`Record::places`] name.
     pub texts: BTreeMap<u32, String>,
+    /// Over what vocabulary [`Place::projection`] is taken, where it was recorded.
+    pub vocabulary: Option<String>,
 }
 
 /// Activations of one model: per site one row per item, at the last token of the prompt.

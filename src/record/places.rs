@@ -14,17 +14,24 @@ pub struct Place {
     pub surprisal: f32,
     /// The most probable next tokens with the natural logarithm of their probability, best first.
     pub top: Vec<(u32, f32)>,
+    /// The whole law of the next token in [`PROJECTED`](super::PROJECTED) numbers whose correlations are its own; comparable
+    /// between models of one [`Recording::vocabulary`](super::Recording::vocabulary). Empty where that was
+    /// not recorded.
+    pub projection: Vec<f32>,
 }
 
+/// A place's `top` and `projection`.
+pub(super) type Expected = (Vec<(u32, f32)>, Vec<f32>);
+
 /// The places of `prompt`, whose tokens stand for `tokens` (bytes). `surprisal(at)` is that of token `at`
-/// given those before, `top(at)` what is expected after it.
+/// given those before, `expected(at)` what is expected after it.
 ///
 /// A token that ends inside a character, or that shares bytes with the next one, makes no place.
 pub(super) fn places(
     prompt: &str,
     tokens: &[Range<usize>],
     surprisal: impl Fn(usize) -> f64,
-    top: impl Fn(usize) -> Vec<(u32, f32)>,
+    expected: impl Fn(usize) -> Expected,
 ) -> Vec<Place> {
     let mut places: Vec<Place> = Vec::new();
     let mut since = 0.0;
@@ -46,14 +53,18 @@ pub(super) fn places(
             // A token that stands for no text moves no place, and what is expected after it counts.
             Some(last) if before == Some(offset) => {
                 last.surprisal += since as f32;
-                last.top = top(at);
+                (last.top, last.projection) = expected(at);
             }
             Some(last) if last.offset > offset => continue,
-            _ => places.push(Place {
-                offset,
-                surprisal: since as f32,
-                top: top(at),
-            }),
+            _ => {
+                let (top, projection) = expected(at);
+                places.push(Place {
+                    offset,
+                    surprisal: since as f32,
+                    top,
+                    projection,
+                });
+            }
         }
         since = 0.0;
     }
@@ -62,6 +73,7 @@ pub(super) fn places(
 
 #[cfg(test)]
 mod tests {
+    use super::Expected;
     use super::places;
 
     #[test]
@@ -73,7 +85,7 @@ mod tests {
             prompt,
             &tokens,
             |at| f64::from(1_u32 << at),
-            |at| vec![(at as u32, -0.5)],
+            |at| (vec![(at as u32, -0.5)], vec![at as f32]),
         );
         let facts: Vec<(u32, f32, u32)> = found
             .iter()
@@ -86,9 +98,9 @@ mod tests {
 
     #[test]
     fn without_a_start_token_the_first_one_surprises_nobody() {
-        let found = places("ab", &[0..1, 1..2], |_| 3.0, |_| Vec::new());
+        let found = places("ab", &[0..1, 1..2], |_| 3.0, |_| Expected::default());
         assert_eq!(found[0].surprisal, 0.0);
         assert_eq!(found[1].surprisal, 3.0);
-        assert!(places("", &[], |_| 1.0, |_| Vec::new()).is_empty());
+        assert!(places("", &[], |_| 1.0, |_| Expected::default()).is_empty());
     }
 }

@@ -57,16 +57,14 @@ pub fn run_suite(
     begun.ask(runner, suite, suite.items.len(), progress)?;
     let ids: Vec<String> = suite.items.iter().map(|item| item.id.clone()).collect();
     let beside = match begun.rows {
-        Some(rows) => {
-            let text = |token| runner.token_text(token);
-            Some(rows.finish(&path, &header, &ids, text)?)
-        }
+        Some(rows) => Some(rows.finish(&path, &header, &ids, runner)?),
         None => None,
     };
     let mut recording = Recording {
         header,
         records: begun.journal.into_records()?,
         texts: BTreeMap::new(),
+        vocabulary: None,
     };
     let activations = beside.map(|beside| beside.attach(&mut recording));
     Ok((recording, activations))
@@ -99,6 +97,7 @@ pub fn run_beginning(
         header,
         records: begun.journal.into_records()?,
         texts: BTreeMap::new(),
+        vocabulary: None,
     })
 }
 
@@ -112,7 +111,9 @@ fn finished(
     let wants_more = residual(runner, suite).is_some();
     let found = store.finished(header, suite)?;
     Ok(found.filter(|(recording, activations)| {
-        !wants_more || activations.is_some() && (has_places(recording) || !runner.reads_places())
+        let along =
+            || has_places(recording) && recording.vocabulary.as_deref() == runner.vocabulary();
+        !wants_more || activations.is_some() && (!runner.reads_places() || along())
     }))
 }
 

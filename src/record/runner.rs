@@ -28,6 +28,11 @@ pub trait Runner: Sync {
         false
     }
 
+    /// Over what vocabulary [`Place::projection`] is taken, where places come with it.
+    fn vocabulary(&self) -> Option<&str> {
+        None
+    }
+
     /// A token as a reader would see it.
     fn token_text(&self, _token: u32) -> Option<String> {
         None

@@ -3,6 +3,7 @@
 //! No I/O and no knowledge of models. Sums run in f64; tails stay in log space, so that no p-value
 //! becomes zero; every random draw comes from a seed.
 
+pub mod additive;
 pub mod alignment;
 pub mod assignment;
 pub mod capa;
@@ -21,6 +22,7 @@ pub mod least_squares;
 pub mod moments;
 pub mod multiple;
 pub mod order;
+pub mod panel;
 pub mod path;
 pub mod provenance;
 pub mod random;

@@ -146,8 +146,8 @@ pub struct Panel {
     pub least_models: u32,
     /// Answers are more alike than the panel's at or below this rank p-value.
     pub more_alike_at_p: f64,
-    /// Wrong answers are more alike than the panel's law has it at or below this p-value.
-    pub shared_answers_at_p: f64,
+    /// Behaviour is more alike than the panel's at or below this p-value of the tests against it.
+    pub beyond_panel_at_p: f64,
     /// Origin of the numbers.
     pub because: String,
 }
@@ -289,7 +289,7 @@ impl Calibration {
             ("tokenizer.overlapping_at", self.tokenizer.overlapping_at),
             ("architecture.similar_at", self.architecture.similar_at),
             ("panel.more_alike_at_p", self.panel.more_alike_at_p),
-            ("panel.shared_answers_at_p", self.panel.shared_answers_at_p),
+            ("panel.beyond_panel_at_p", self.panel.beyond_panel_at_p),
             ("parents.merged_gain", self.parents.merged_gain),
             ("parents.between_gain", self.parents.between_gain),
             ("parents.least_share", self.parents.least_share),

@@ -139,11 +139,18 @@ fn tokenizer(look: &Look<'_>, calibration: &Calibration) -> Tokenizer {
     }
 }
 
-/// Only a panel makes answers `more_alike` or `less_alike`: by its law of same wrong answers or, where no item has
-/// a truth, by the rank of a panel that is large enough. Without one they are described.
+/// Tests of whether behaviour is more alike than a panel's.
+const BEYOND_PANEL: [&str; 2] = ["behaviour.shared_answers", "behaviour.shared_expectations"];
+
+/// Only a panel makes behaviour `more_alike` or `less_alike`: by the tests against it or, where neither applies, by
+/// the rank of a panel that is large enough. Without one it is described.
 fn behaviour(look: &Look<'_>, calibration: &Calibration) -> Behaviour {
-    if let Some(shared) = look.finding("behaviour.shared_answers") {
-        return by_law(shared, &calibration.panel);
+    let tests: Vec<&Finding> = BEYOND_PANEL
+        .iter()
+        .filter_map(|id| look.finding(id))
+        .collect();
+    if let Some(found) = by_tests(&tests, &calibration.panel) {
+        return found;
     }
     let Some(answers) = look.finding("behaviour.exact_match") else {
         return Behaviour {
@@ -182,16 +189,21 @@ fn behaviour(look: &Look<'_>, calibration: &Calibration) -> Behaviour {
     }
 }
 
-fn by_law(shared: &Finding, panel: &Panel) -> Behaviour {
-    let beyond = shared
-        .log10_p
-        .is_some_and(|log10_p| log10_p <= panel.shared_answers_at_p.log10());
-    Behaviour {
-        conclusion: match beyond {
+/// The smallest of some tests' p-values, times how many there are (Bonferroni).
+fn by_tests(tests: &[&Finding], panel: &Panel) -> Option<Behaviour> {
+    let with_p = tests.iter().filter_map(|test| Some((test.log10_p?, test)));
+    let (least, strongest) = with_p.min_by(|a, b| a.0.total_cmp(&b.0))?;
+    let log10_p = (least + (tests.len() as f64).log10()).min(0.0);
+    let among = match tests.len() {
+        1 => String::new(),
+        n => format!(" The smaller of {n} p-values, counted {n} times."),
+    };
+    Some(Behaviour {
+        conclusion: match log10_p <= panel.beyond_panel_at_p.log10() {
             true => "more_alike_than_panel",
             false => "not_distinguishable",
         },
-        because: shared.explanation.clone(),
-        log10_p: shared.log10_p,
-    }
+        because: format!("{}{among}", strongest.explanation),
+        log10_p: Some(log10_p),
+    })
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Look;
 use crate::bench::plan::{Member, SELF};
 use crate::bench::score::Measured;
+use crate::stat::order::median;
 use crate::verdict::population::{DISTILLED, INDEPENDENT};
 
 /// Pairs of one known relation, or with one change of the suspect.
@@ -18,30 +19,40 @@ pub struct Answered {
     pub pairs: usize,
     /// Of which the verdict says that they are more alike than the panel.
     pub more_alike: usize,
-    /// Smallest log10 p.
+    /// By test, same wrong answers, then whole expectations; `None` where it applied to none of the pairs.
+    pub tests: Vec<Option<Spread>>,
+}
+
+/// log10 p over some pairs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Spread {
+    /// Smallest.
     pub lowest: f64,
-    /// Median log10 p.
+    /// In the middle.
     pub median: f64,
-    /// Largest log10 p.
+    /// Largest.
     pub highest: f64,
 }
 
 /// Bases of independent runs that learnt the same text with the same tokenizer.
 const SAME_TEXT: &str = "independent, one text";
 
-/// The method that the verdict reads.
-const METHOD: &str = "behaviour.shared_answers";
+/// The tests that the verdict reads.
+const METHODS: [&str; 2] = ["behaviour.shared_answers", "behaviour.shared_expectations"];
+
+/// A pair: by test its log10 p, and whether the verdict calls it.
+type One = ([Option<f64>; METHODS.len()], bool);
 
 /// Unchanged pairs by relation, then models beside their own changed copies; nothing where no panel answered.
 pub(super) fn answered(look: &Look<'_>) -> Vec<Answered> {
-    let mut groups: BTreeMap<(usize, String), Vec<(f64, bool)>> = BTreeMap::new();
+    let mut groups: BTreeMap<(usize, String), Vec<One>> = BTreeMap::new();
     for (one, judged) in look.pairs() {
         // A changed suspect is looked at beside what it was.
         if !look.plan.changes[one.task.change].is_none() && one.task.relation != SELF {
             continue;
         }
-        let score = one.score(METHOD).and_then(|score| score.log10_p);
-        if let Some(log10_p) = score {
+        let log10_p = METHODS.map(|id| one.score(id).and_then(|score| score.log10_p));
+        if log10_p.iter().any(Option::is_some) {
             let place = [one.task.reference, one.task.suspect].map(|at| &look.plan.members[at]);
             let key = (one.task.change, known(one, place));
             let alike = judged.behaviour == "more_alike_than_panel";
@@ -81,16 +92,20 @@ fn known(one: &Measured, [a, b]: [&Member; 2]) -> String {
     }
 }
 
-fn row(what: &str, pairs: &[(f64, bool)]) -> Answered {
-    let mut log10_p: Vec<f64> = pairs.iter().map(|(log10_p, _)| *log10_p).collect();
-    log10_p.sort_by(f64::total_cmp);
-    let at = |place: usize| log10_p.get(place).copied().unwrap_or_default();
+fn row(what: &str, pairs: &[One]) -> Answered {
+    let test = |at: usize| {
+        let log10_p: Vec<f64> = pairs.iter().filter_map(|(tests, _)| tests[at]).collect();
+        let fold = |pick: fn(f64, f64) -> f64| log10_p.iter().copied().reduce(pick);
+        Some(Spread {
+            lowest: fold(f64::min)?,
+            median: median(log10_p.iter().copied())?,
+            highest: fold(f64::max)?,
+        })
+    };
     Answered {
         what: what.to_owned(),
         pairs: pairs.len(),
         more_alike: pairs.iter().filter(|(_, alike)| *alike).count(),
-        lowest: at(0),
-        median: at(log10_p.len() / 2),
-        highest: at(log10_p.len().saturating_sub(1)),
+        tests: (0..METHODS.len()).map(test).collect(),
     }
 }

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 pub use self::answers::Answered;
+pub use self::answers::Spread;
 pub(in crate::bench) use self::look::Look;
 pub use self::together::Together;
 use super::measure::Bench;

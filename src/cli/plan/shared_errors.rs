@@ -46,7 +46,7 @@ impl SharedErrors {
         let table = tables.find(|table| table.method == METHOD)?;
         let strangers = table.scores.get(UNCHANGED)?.get(population::INDEPENDENT)?;
         let independent = median(strangers.values().copied())?;
-        let level = calibration.panel.shared_answers_at_p;
+        let level = calibration.panel.beyond_panel_at_p;
         (items > 0).then(|| Self {
             independent,
             pairs: strangers.len(),

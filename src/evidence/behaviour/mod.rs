@@ -11,6 +11,7 @@ mod places;
 mod provenance;
 mod rank_biased_overlap;
 mod shared_answers;
+mod shared_expectations;
 mod surprisal_residual;
 mod top1_agreement;
 
@@ -28,6 +29,7 @@ pub(super) static METHODS: &[&dyn Evidence] = &[
     &jensen_shannon::JensenShannon,
     &rank_biased_overlap::RankBiasedOverlap,
     &surprisal_residual::SurprisalResidual,
+    &shared_expectations::SharedExpectations,
     &model_equality::ModelEquality,
     &provenance::Provenance,
 ];

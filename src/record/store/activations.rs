@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
+use half::f16;
 use safetensors::Dtype;
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
@@ -17,6 +18,7 @@ use crate::model::Site;
 use crate::record::Activations;
 use crate::record::Error;
 use crate::record::Header;
+use crate::record::PROJECTED;
 use crate::record::Place;
 use crate::record::Recording;
 use crate::record::SiteActivations;
@@ -33,6 +35,9 @@ const CANDIDATES: &str = "places.candidates";
 const TOKEN: &str = "places.token";
 const LOGPROB: &str = "places.logprob";
 
+/// Of all places in turn the projection of what is expected there, `[places, PROJECTED]`.
+const PROJECTION: &str = "places.projection";
+
 /// What lies beside the answers.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::record) struct Beside {
@@ -41,6 +46,8 @@ pub(in crate::record) struct Beside {
     pub places: Vec<Vec<Place>>,
     /// Of the tokens in `places`.
     pub texts: BTreeMap<u32, String>,
+    /// What the projections of `places` are over.
+    pub vocabulary: Option<String>,
 }
 
 impl Beside {
@@ -53,6 +60,7 @@ impl Beside {
             record.places = by_item.remove(record.item.as_str()).unwrap_or_default();
         }
         recording.texts = self.texts;
+        recording.vocabulary = self.vocabulary;
         self.activations
     }
 }
@@ -65,6 +73,8 @@ struct About {
     items: Vec<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     texts: BTreeMap<u32, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    vocabulary: Option<String>,
 }
 
 /// What is beside `recording`, or `None` when there is nothing that belongs to it.
@@ -106,7 +116,7 @@ fn decode(bytes: &[u8], header: &Header) -> Option<Beside> {
         });
     }
     let places = match file.tensor(COUNT) {
-        Ok(_) => places(&file, about.items.len())?,
+        Ok(_) => places(&file, about.items.len(), about.vocabulary.is_some())?,
         Err(_) => Vec::new(),
     };
     Some(Beside {
@@ -117,11 +127,12 @@ fn decode(bytes: &[u8], header: &Header) -> Option<Beside> {
         },
         places,
         texts: about.texts,
+        vocabulary: about.vocabulary,
     })
 }
 
 /// Places by row; `None` where the tensors do not fit each other, or a row's places are not in order.
-fn places(file: &SafeTensors<'_>, rows: usize) -> Option<Vec<Vec<Place>>> {
+fn places(file: &SafeTensors<'_>, rows: usize, projected: bool) -> Option<Vec<Vec<Place>>> {
     let all = |name: &str, dtype: Dtype| -> Option<Vec<u32>> {
         let view = file.tensor(name).ok()?;
         (view.dtype() == dtype).then(|| words(view.data()).collect())
@@ -132,6 +143,10 @@ fn places(file: &SafeTensors<'_>, rows: usize) -> Option<Vec<Vec<Place>>> {
     let mut candidates = all(CANDIDATES, Dtype::U32)?.into_iter();
     let mut tokens = all(TOKEN, Dtype::U32)?.into_iter();
     let mut logprobs = all(LOGPROB, Dtype::F32)?.into_iter();
+    let mut projections = match projected {
+        true => Some(projections(file)?.into_iter()),
+        false => None,
+    };
     if counts.len() != rows {
         return None;
     }
@@ -144,6 +159,10 @@ fn places(file: &SafeTensors<'_>, rows: usize) -> Option<Vec<Vec<Place>>> {
             offset,
             surprisal,
             top: top?,
+            projection: match &mut projections {
+                Some(projections) => projections.next()?,
+                None => Vec::new(),
+            },
         })
     };
     let in_order = |places: &[Place]| places.windows(2).all(|two| two[0].offset < two[1].offset);
@@ -152,6 +171,21 @@ fn places(file: &SafeTensors<'_>, rows: usize) -> Option<Vec<Vec<Place>>> {
         .map(|count| (0..count).map(|_| place()).collect())
         .map(|places: Option<Vec<Place>>| places.filter(|places| in_order(places)))
         .collect()
+}
+
+/// Place by place.
+fn projections(file: &SafeTensors<'_>) -> Option<Vec<Vec<f32>>> {
+    let view = file.tensor(PROJECTION).ok()?;
+    let [_, PROJECTED] = *view.shape() else {
+        return None;
+    };
+    let halves = view.data().chunks_exact(2 * PROJECTED);
+    let float = |half: &[u8]| f16::from_le_bytes([half[0], half[1]]).to_f32();
+    (view.dtype() == Dtype::F16).then(|| {
+        halves
+            .map(|row| row.chunks_exact(2).map(float).collect())
+            .collect()
+    })
 }
 
 fn words(bytes: &[u8]) -> impl Iterator<Item = u32> {
@@ -171,6 +205,7 @@ pub(super) fn write(recording: &Path, header: &Header, beside: &Beside) -> Resul
         suite: activations.suite.clone(),
         items: activations.items.clone(),
         texts: beside.texts.clone(),
+        vocabulary: beside.vocabulary.clone(),
     };
     let about = serde_json::to_string(&about).map_err(|error| other(error.to_string()))?;
     let mut tensors: Vec<(&str, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
@@ -181,6 +216,9 @@ pub(super) fn write(recording: &Path, header: &Header, beside: &Beside) -> Resul
     }
     if beside.places.iter().any(|places| !places.is_empty()) {
         tensors.extend(flat(&beside.places));
+    }
+    if beside.vocabulary.is_some() {
+        tensors.push(projected(&beside.places));
     }
     let views: Result<Vec<_>, _> = tensors
         .iter()
@@ -198,8 +236,20 @@ pub(super) fn write(recording: &Path, header: &Header, beside: &Beside) -> Resul
     fs::rename(&fresh, &path).map_err(io)
 }
 
+/// A tensor's name, type, shape and bytes.
+type Raw = (&'static str, Dtype, Vec<usize>, Vec<u8>);
+
+fn projected(rows: &[Vec<Place>]) -> Raw {
+    let places: Vec<&Place> = rows.iter().flatten().collect();
+    let values = places.iter().flat_map(|place| &place.projection);
+    let bytes = values
+        .flat_map(|value| f16::from_f32(*value).to_le_bytes())
+        .collect();
+    (PROJECTION, Dtype::F16, vec![places.len(), PROJECTED], bytes)
+}
+
 /// Places as tensors of one dimension.
-fn flat(rows: &[Vec<Place>]) -> [(&'static str, Dtype, Vec<usize>, Vec<u8>); 6] {
+fn flat(rows: &[Vec<Place>]) -> [Raw; 6] {
     let counts: Vec<u32> = rows.iter().map(|places| places.len() as u32).collect();
     let places: Vec<&Place> = rows.iter().flatten().collect();
     let of = |word: fn(&Place) -> u32| places.iter().map(|place| word(place)).collect::<Vec<u32>>();

@@ -165,6 +165,7 @@ pub fn read(path: &Path) -> Result<Recording, Error> {
         header,
         records,
         texts: BTreeMap::new(),
+        vocabulary: None,
     })
 }
 

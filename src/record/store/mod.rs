@@ -116,6 +116,7 @@ impl RecordingStore {
             header: header.clone(),
             records,
             texts: BTreeMap::new(),
+            vocabulary: None,
         };
         let beside = activations::read(&path, header)?;
         let activations = beside.map(|beside| beside.attach(&mut recording));

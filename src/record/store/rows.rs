@@ -23,6 +23,7 @@ use crate::record::Activations;
 use crate::record::Error;
 use crate::record::Header;
 use crate::record::Place;
+use crate::record::Runner;
 use crate::record::SiteActivations;
 
 /// What one item left.
@@ -59,7 +60,7 @@ impl Rows {
     ) -> Result<Self, Error> {
         let path = recording.with_extension("rows");
         let start: [u8; HEAD] =
-            Sha256::digest(format!("{} {sites} {width} 2", header.key).as_bytes()).into();
+            Sha256::digest(format!("{} {sites} {width} 3", header.key).as_bytes()).into();
         let mut rows = Self {
             path,
             file: None,
@@ -102,13 +103,13 @@ impl Rows {
     }
 
     /// The rows as [`Activations`] and places: `items[i]` names item number `i`; those without a row are
-    /// left out. `text` knows tokens.
+    /// left out. `runner` knows tokens.
     pub(in crate::record) fn finish(
         self,
         recording: &Path,
         header: &Header,
         items: &[String],
-        text: impl Fn(u32) -> Option<String>,
+        runner: &dyn Runner,
     ) -> Result<Beside, Error> {
         let mut named = Vec::with_capacity(self.rows.len());
         let mut places = Vec::with_capacity(self.rows.len());
@@ -143,8 +144,9 @@ impl Rows {
             places,
             texts: tokens
                 .into_iter()
-                .filter_map(|token| Some((token, text(token)?)))
+                .filter_map(|token| Some((token, runner.token_text(token)?)))
                 .collect(),
+            vocabulary: runner.vocabulary().map(str::to_owned),
         };
         activations::write(recording, header, &beside)?;
         Self::forget(recording)?;
@@ -201,9 +203,11 @@ fn encode(number: u32, row: &Row) -> Vec<u8> {
             place.offset,
             place.surprisal.to_bits(),
             place.top.len() as u32,
+            place.projection.len() as u32,
         ]);
         let top = place.top.iter();
         words.extend(top.flat_map(|(token, logprob)| [*token, logprob.to_bits()]));
+        words.extend(place.projection.iter().map(|value| value.to_bits()));
     }
     let head = [number, words.len() as u32];
     head.into_iter()
@@ -215,8 +219,9 @@ fn encode(number: u32, row: &Row) -> Vec<u8> {
 fn decode(words: &[u32], residual: usize) -> Option<Row> {
     let (residual, mut rest) = words.split_at_checked(residual)?;
     let mut places = Vec::new();
-    while let [offset, surprisal, count, after @ ..] = rest {
-        let (top, left) = after.split_at_checked((*count as usize).checked_mul(2)?)?;
+    while let [offset, surprisal, count, projected, after @ ..] = rest {
+        let (top, after) = after.split_at_checked((*count as usize).checked_mul(2)?)?;
+        let (projection, left) = after.split_at_checked(*projected as usize)?;
         places.push(Place {
             offset: *offset,
             surprisal: f32::from_bits(*surprisal),
@@ -224,13 +229,18 @@ fn decode(words: &[u32], residual: usize) -> Option<Row> {
                 .chunks_exact(2)
                 .map(|pair| (pair[0], f32::from_bits(pair[1])))
                 .collect(),
+            projection: floats(projection),
         });
         rest = left;
     }
     rest.is_empty().then(|| Row {
-        residual: residual.iter().copied().map(f32::from_bits).collect(),
+        residual: floats(residual),
         places,
     })
+}
+
+fn floats(words: &[u32]) -> Vec<f32> {
+    words.iter().copied().map(f32::from_bits).collect()
 }
 
 #[cfg(test)]
@@ -246,6 +256,7 @@ mod tests {
             offset,
             surprisal: 0.25,
             top: (0..tokens).map(|token| (token, -0.5)).collect(),
+            projection: vec![0.5; tokens as usize],
         };
         let row = Row {
             residual: vec![1.5, -2.0],

@@ -6,6 +6,7 @@ use crate::bench::summary::Called;
 use crate::bench::summary::Cell;
 use crate::bench::summary::KIN;
 use crate::bench::summary::Method;
+use crate::bench::summary::Spread;
 use crate::bench::summary::Summary;
 use crate::report::terminal::LABELS;
 use crate::report::terminal::Labelled;
@@ -70,25 +71,30 @@ pub fn table(summary: &Summary, style: Style) -> String {
 /// Which pairs answer more alike than their panel.
 fn answered(summary: &Summary, style: Style) -> Vec<String> {
     let columns = [
-        ("answers beside a panel, log10 p", 0),
-        ("pairs", 7),
-        ("alike", 7),
-        ("lowest", 8),
-        ("median", 8),
-        ("highest", 9),
+        ("beside a panel, median log10 p", 0),
+        ("pairs", 6),
+        ("alike", 6),
+        ("answers", 8),
+        ("least", 7),
+        ("expected", 9),
+        ("least", 7),
     ];
     let rows = summary.answered.iter().map(|one| {
-        let number = |log10_p: f64| format!("{log10_p:.1}");
-        vec![
+        let number = |pick: fn(&Spread) -> f64, at: usize| {
+            let spread = one.tests.get(at).and_then(Option::as_ref);
+            spread.map_or_else(none, |all| format!("{:.1}", pick(all)))
+        };
+        let mut cells = vec![
             one.what.clone(),
             one.pairs.to_string(),
             one.more_alike.to_string(),
-            number(one.lowest),
-            number(one.median),
-            number(one.highest),
-        ]
+        ];
+        for at in 0..2 {
+            cells.extend([number(|all| all.median, at), number(|all| all.lowest, at)]);
+        }
+        cells
     });
-    columns_table(&columns, 1..6, rows.collect(), style)
+    columns_table(&columns, 1..7, rows.collect(), style)
 }
 
 fn cell<'a>(method: &'a Method, change: &str, relation: &str) -> Option<&'a Cell> {
