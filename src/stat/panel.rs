@@ -49,34 +49,18 @@ pub fn beside(correlations: &[f64], models: usize) -> Option<Beside> {
     if models < FEWEST + 2 || correlations.len() != models * models {
         return None;
     }
-    let at = |i: usize, j: usize| correlations[i * models + j];
-    let panel = 2..models;
-    let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
-    let within = mean(
-        panel
-            .clone()
-            .flat_map(|i| (i + 1..models).map(move |j| at(i, j)))
-            .collect(),
+    let table = Table {
+        correlations,
+        models,
+    };
+    let allowed = table.allowed()?;
+    let mut z: Vec<f64> = correlations.iter().map(|r| fisher(*r)).collect();
+    (z[1], z[models]) = (
+        fisher(table.at(0, 1) - allowed),
+        fisher(table.at(0, 1) - allowed),
     );
-    if within.is_nan() || within <= 0.0 {
-        return None;
-    }
-    let beyond = |one: usize| {
-        let share = mean(panel.clone().map(|other| at(one, other)).collect()) / within;
-        1.0 - share.clamp(0.0, 1.0).powi(2)
-    };
-    let allowed = (beyond(0) * beyond(1)).sqrt();
-    let fisher = |r: f64| r.clamp(-NEAR_ONE, NEAR_ONE).atanh();
-    let mut table: Vec<f64> = correlations.iter().map(|r| fisher(*r)).collect();
-    (table[1], table[models]) = (fisher(at(0, 1) - allowed), fisher(at(0, 1) - allowed));
-    let found = additive::excess(&table, models, (0, 1))?;
-    let as_near = |one: usize| {
-        panel
-            .clone()
-            .filter(|other| at(one, *other) >= at(0, 1))
-            .count()
-    };
-    let nearer = as_near(0).max(as_near(1));
+    let found = additive::excess(&z, models, (0, 1))?;
+    let nearer = table.nearer(0).max(table.nearer(1));
     let rank = match nearer {
         0 => f64::NEG_INFINITY,
         some => ((some + 1) as f64 / (models - 1) as f64).ln(),
@@ -89,6 +73,52 @@ pub fn beside(correlations: &[f64], models: usize) -> Option<Beside> {
         nearer,
         ln_p: student_ln_tail(found.t, found.degrees).max(rank),
     })
+}
+
+/// Correlations of a pair, models 0 and 1, and a panel, the rest.
+struct Table<'a> {
+    correlations: &'a [f64],
+    models: usize,
+}
+
+impl Table<'_> {
+    fn at(&self, i: usize, j: usize) -> f64 {
+        self.correlations[i * self.models + j]
+    }
+
+    /// What both of the pair may have in common that the panel lacks; `None` where its members do not agree.
+    fn allowed(&self) -> Option<f64> {
+        let panel = 2..self.models;
+        let pairs = panel
+            .clone()
+            .flat_map(|i| (i + 1..self.models).map(move |j| (i, j)));
+        let within = mean(pairs.map(|(i, j)| self.at(i, j)));
+        if within.is_nan() || within <= 0.0 {
+            return None;
+        }
+        let beyond = |one: usize| {
+            let share = mean(panel.clone().map(|other| self.at(one, other))) / within;
+            1.0 - share.clamp(0.0, 1.0).powi(2)
+        };
+        Some((beyond(0) * beyond(1)).sqrt())
+    }
+
+    /// Members of the panel that agree with `one` of the pair at least as much as the other does.
+    fn nearer(&self, one: usize) -> usize {
+        let pair = self.at(0, 1);
+        (2..self.models)
+            .filter(|other| self.at(one, *other) >= pair)
+            .count()
+    }
+}
+
+fn fisher(r: f64) -> f64 {
+    r.clamp(-NEAR_ONE, NEAR_ONE).atanh()
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, n) = values.fold((0.0, 0_usize), |(sum, n), value| (sum + value, n + 1));
+    sum / n as f64
 }
 
 #[cfg(test)]

@@ -253,7 +253,7 @@ impl Laws {
         }
     }
 
-    /// The mean over places of the correlation of two models' laws, or its sum over some of them.
+    /// The sum over some places of the correlation of two models' laws.
     fn sum(&self, places: Range<usize>, a: usize, b: usize) -> f64 {
         let of =
             |model: usize| &self.models[model][places.start * PROJECTED..places.end * PROJECTED];
