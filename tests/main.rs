@@ -16,6 +16,7 @@ mod not_run;
 mod overlap;
 mod parents;
 mod parity;
+mod pictures;
 #[cfg(feature = "hub")]
 mod quick;
 mod recording;

@@ -37,6 +37,8 @@ fn suite(readout: Readout, prompts: &[&str]) -> Suite {
         prompt: (*prompt).to_owned(),
         targets: Vec::new(),
         tags: Vec::new(),
+        picture: None,
+        group: None,
     });
     Suite {
         id: "tiny".to_owned(),

@@ -156,6 +156,11 @@ fn item_json(item: &Item) -> serde_json::Value {
         "prompt": item.prompt,
         "targets": item.targets,
         "tags": item.tags,
+        "group": item.group,
+        "picture": item.picture.as_ref().map(|picture| {
+            let (width, height) = picture.sides();
+            json!({ "width": width, "height": height, "sha256": picture.sha256 })
+        }),
     })
 }
 
@@ -169,6 +174,10 @@ fn item_text(item: &Item) -> String {
     let mut text = format!("\n{} [{}]\n", item.id, tags.join(", "));
     for line in item.prompt.lines() {
         let _ = writeln!(text, "  | {}", ModelText::new(line));
+    }
+    if let Some(picture) = &item.picture {
+        let (width, height) = picture.sides();
+        let _ = writeln!(text, "  (a picture of {width} x {height} pixels)");
     }
     let targets: Vec<String> = item
         .targets

@@ -147,6 +147,7 @@ fn one_record(i: usize, answer: &str, correct: Option<bool>) -> Record {
         fields: BTreeMap::new(),
         form: None,
         error: None,
+        group: None,
         places: Vec::new(),
     }
 }

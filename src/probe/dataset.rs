@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::error::Error;
 use crate::text::ModelText;
 
-/// Longest line or CSV record, in bytes.
+/// Longest line or CSV record, in bytes; a picture may lie within it.
 const MAX_LINE: usize = 64 * 1024;
 /// Most rows.
 const MAX_ROWS: usize = 100_000;

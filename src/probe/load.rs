@@ -11,6 +11,8 @@ use sha2::{Digest, Sha256};
 use super::dataset::{self, Row};
 use super::error::Error;
 use super::manifest::Manifest;
+use super::picture;
+use super::picture::Picture;
 use super::suggest::instead_of;
 use super::template::Template;
 use super::{Item, Readout, Score, Suite};
@@ -52,7 +54,7 @@ pub fn load(path: &Path) -> Result<Suite, Error> {
     let rows = dataset::parse(&data, &bytes)?;
     let mut items = Vec::with_capacity(rows.len());
     for row in &rows {
-        let item = item(&manifest, &score, &template, row)
+        let item = item(&manifest, &score, &template, row, &data)
             .map_err(|reason| Error::invalid(&data, Some(row.line), reason))?;
         items.push(item);
     }
@@ -128,7 +130,7 @@ pub fn select(root: &Path, wanted: &[String]) -> Result<Vec<Suite>, Error> {
 }
 
 /// Reads a regular file of at most `limit` bytes.
-fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let file = fs::File::open(path).map_err(|error| Error::io(path, error))?;
     let facts = file.metadata().map_err(|error| Error::io(path, error))?;
     if !facts.is_file() {
@@ -214,6 +216,7 @@ fn item(
     score: &Score,
     template: &Template,
     row: &Row,
+    data: &Path,
 ) -> Result<Item, String> {
     let id = text_field(row, "id")?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -242,12 +245,48 @@ fn item(
         .iter()
         .map(|name| text_field(row, name).map(str::to_owned))
         .collect::<Result<_, _>>()?;
+    let picture = match &manifest.image {
+        Some(name) => Some(shown(text_field(row, name)?, data)?),
+        None => None,
+    };
+    let group = match &manifest.group {
+        Some(name) => Some(text_field(row, name)?.to_owned()),
+        None => None,
+    };
     Ok(Item {
         id: id.to_owned(),
         prompt,
         targets,
         tags,
+        picture,
+        group,
     })
+}
+
+/// A picture within the row, or the file that it names, in the folder of the dataset or below.
+fn shown(given: &str, data: &Path) -> Result<Picture, String> {
+    if let Some(within) = Picture::within(given) {
+        return within;
+    }
+    let named = || ModelText::new(given).clipped(80);
+    let relative = Path::new(given);
+    let plain = !given.contains('\\')
+        && relative
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
+    let folder = data.parent().unwrap_or(Path::new("."));
+    let real = fs::canonicalize(folder.join(relative));
+    let inside = real.as_ref().is_ok_and(|real| real.starts_with(folder));
+    if given.is_empty() || !plain || real.is_ok() && !inside {
+        return Err(format!(
+            "picture `{}` leaves the dataset's folder: give a relative path without `..`",
+            named()
+        ));
+    }
+    let bytes = real
+        .map_err(|error| format!("picture `{}` cannot be read: {error}", named()))
+        .and_then(|real| read(&real, picture::MAX_BYTES).map_err(|error| error.to_string()))?;
+    Picture::new(bytes).map_err(|reason| format!("picture `{}`: {reason}", named()))
 }
 
 fn field<'a>(row: &'a Row, name: &str) -> Result<&'a Value, String> {
@@ -328,7 +367,8 @@ fn check_unique(data: &Path, rows: &[Row], items: &[Item]) -> Result<(), Error> 
         if let Some(line) = ids.insert(item.id.as_str(), row.line) {
             return Err(twice(&format!("id `{}`", item.id), line));
         }
-        if let Some(line) = prompts.insert(item.prompt.as_str(), row.line) {
+        let shown = item.picture.as_ref().map(|picture| &picture.sha256);
+        if let Some(line) = prompts.insert((item.prompt.as_str(), shown), row.line) {
             return Err(twice("the prompt", line));
         }
     }
@@ -348,7 +388,10 @@ fn suite_hash(manifest: &Manifest, readout: &Readout, score: &Score, items: &[It
     };
     let items: Vec<Value> = items
         .iter()
-        .map(|item| json!([item.id, item.prompt, item.targets]))
+        .map(|item| match &item.picture {
+            None => json!([item.id, item.prompt, item.targets]),
+            Some(picture) => json!([item.id, item.prompt, item.targets, picture.sha256]),
+        })
         .collect();
     let canonical = json!([manifest.suite, manifest.version, readout, score, items]);
     hex(&Sha256::digest(canonical.to_string().as_bytes()))

@@ -26,6 +26,12 @@ pub(super) struct Manifest {
     pub(super) license: String,
     pub(super) dataset: Dataset,
     pub(super) prompt: String,
+    /// Field that holds what is shown with the prompt.
+    #[serde(default)]
+    pub(super) image: Option<String>,
+    /// Field that renderings of one question share.
+    #[serde(default)]
+    pub(super) group: Option<String>,
     #[serde(default)]
     pub(super) target: Option<String>,
     readout: RawReadout,
@@ -169,7 +175,7 @@ impl Manifest {
 }
 
 /// Whether `id` can be a suite id: it also becomes a file name.
-fn is_id(id: &str) -> bool {
+pub(super) fn is_id(id: &str) -> bool {
     (1..=64).contains(&id.len())
         && id.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
         && id

@@ -8,12 +8,14 @@ mod dataset;
 mod error;
 mod load;
 mod manifest;
+mod picture;
 pub mod render;
 mod suggest;
 mod template;
 
 pub use error::Error;
 pub use load::{files, load, select, shipped};
+pub use picture::{Picture, Rgb};
 
 /// A validated suite: every prompt rendered, every id unique.
 #[derive(Debug, Clone)]
@@ -33,7 +35,7 @@ pub struct Suite {
     /// In dataset order.
     pub items: Vec<Item>,
     /// Hash of everything that recorded answers and their scores depend on: id, version, readout,
-    /// score, and every item's id, prompt and targets (lower-case hex).
+    /// score, and every item's id, prompt, picture and targets (lower-case hex).
     pub sha256: String,
 }
 
@@ -68,6 +70,10 @@ pub struct Item {
     pub targets: Vec<String>,
     /// Language, domain or the like: for breakdowns.
     pub tags: Vec<String>,
+    /// What is shown with the prompt.
+    pub picture: Option<Picture>,
+    /// Items of one group are renderings of one question.
+    pub group: Option<String>,
 }
 
 /// What is read off the model.

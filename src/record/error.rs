@@ -15,6 +15,14 @@ pub enum Error {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// A suite shows pictures to a model that reads text alone.
+    #[error(
+        "the suite {suite} shows pictures, which this model does not read: name a suite of text, or a model that does"
+    )]
+    Pictures {
+        /// Its id.
+        suite: String,
+    },
     /// No folder for recordings is known.
     #[error("no cache folder for recordings: set KINPROBE_CACHE, or give one with -o")]
     NoCache,

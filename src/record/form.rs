@@ -336,6 +336,8 @@ mod tests {
             prompt: prompt.to_owned(),
             targets: vec![target.to_owned()],
             tags: Vec::new(),
+            picture: None,
+            group: None,
         }
     }
 

@@ -6,6 +6,7 @@ use sha2::Sha256;
 use super::Header;
 use super::RECORDING_SCHEMA;
 use super::runner::Runner;
+use crate::probe::Item;
 use crate::probe::Readout;
 use crate::probe::Suite;
 
@@ -35,9 +36,12 @@ pub fn header(runner: &dyn Runner, suite: &Suite) -> Header {
     header
 }
 
-/// Lower-case hex sha256 of a rendered prompt.
-pub(super) fn prompt_hash(prompt: &str) -> String {
-    sha256(prompt)
+/// Lower-case hex sha256 of a rendered prompt, and of the picture that is shown with it.
+pub(super) fn prompt_hash(item: &Item) -> String {
+    match &item.picture {
+        None => sha256(&item.prompt),
+        Some(picture) => sha256(&format!("{}\n{}", picture.sha256, item.prompt)),
+    }
 }
 
 /// The readout in words; part of a recording's identity.

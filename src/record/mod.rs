@@ -95,6 +95,9 @@ pub struct Record {
     /// Why there is no answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Items of one group are renderings of one question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// What the model expected along the prompt, where that is recorded; kept beside the activations.
     #[serde(skip)]
     pub places: Vec<Place>,

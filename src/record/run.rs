@@ -47,6 +47,7 @@ pub fn run_suite(
     store: &RecordingStore,
     progress: &dyn Progress,
 ) -> Result<(Recording, Option<Activations>), Error> {
+    legible(runner, suite)?;
     let header = header(runner, suite);
     if let Some((recording, activations)) = finished(runner, suite, store, &header)? {
         Rows::forget(&store.path(&header))?;
@@ -87,6 +88,7 @@ pub fn run_beginning(
     if items >= suite.items.len() {
         return Ok(run_suite(runner, suite, store, progress)?.0);
     }
+    legible(runner, suite)?;
     let header = header(runner, suite);
     if let Some((recording, _)) = finished(runner, suite, store, &header)? {
         return Ok(recording);
@@ -99,6 +101,17 @@ pub fn run_beginning(
         texts: BTreeMap::new(),
         vocabulary: None,
     })
+}
+
+/// Refuses a suite of pictures for a model that reads none, before anything is written.
+fn legible(runner: &dyn Runner, suite: &Suite) -> Result<(), Error> {
+    let shows = suite.items.iter().any(|item| item.picture.is_some());
+    match shows && !runner.sees() {
+        true => Err(Error::Pictures {
+            suite: suite.id.clone(),
+        }),
+        false => Ok(()),
+    }
 }
 
 /// The recording, where the store holds all of it.
@@ -225,7 +238,7 @@ fn keep(
 fn ask(runner: &dyn Runner, suite: &Suite, item: &Item) -> Result<Asked, Error> {
     let mut record = Record {
         item: item.id.clone(),
-        prompt_sha256: prompt_hash(&item.prompt),
+        prompt_sha256: prompt_hash(item),
         prompt_tokens: 0,
         answer: String::new(),
         tokens: Vec::new(),
@@ -234,9 +247,14 @@ fn ask(runner: &dyn Runner, suite: &Suite, item: &Item) -> Result<Asked, Error> 
         fields: Default::default(),
         form: None,
         error: None,
+        group: item.group.clone(),
         places: Vec::new(),
     };
-    let answer = match runner.answer(&item.prompt, &suite.readout) {
+    let answer = match &item.picture {
+        None => runner.answer(&item.prompt, &suite.readout),
+        Some(picture) => runner.look(&item.prompt, picture, &suite.readout),
+    };
+    let answer = match answer {
         Ok(answer) => answer,
         Err(Failure::Run(error)) => return Err(error),
         Err(Failure::Item(reason)) => {

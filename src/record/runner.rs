@@ -3,6 +3,7 @@
 use super::Candidate;
 use super::Error;
 use super::Place;
+use crate::probe::Picture;
 use crate::probe::Readout;
 
 /// How many candidates for the first token are kept.
@@ -36,6 +37,24 @@ pub trait Runner: Sync {
     /// A token as a reader would see it.
     fn token_text(&self, _token: u32) -> Option<String> {
         None
+    }
+
+    /// Whether it reads pictures.
+    fn sees(&self) -> bool {
+        false
+    }
+
+    /// Answers `prompt` about `picture` greedily.
+    ///
+    /// # Errors
+    /// As [`Runner::answer`]; a model that reads text alone is never asked.
+    fn look(
+        &self,
+        _prompt: &str,
+        _picture: &Picture,
+        _readout: &Readout,
+    ) -> Result<Answer, Failure> {
+        Err(Failure::Item("the model reads text alone".to_owned()))
     }
 
     /// Answers `prompt` greedily.

@@ -75,6 +75,8 @@ pub(crate) fn scored_fields(names: &[&str], target: &str, answer: &str) -> Score
         prompt: "?".to_owned(),
         targets: vec![target.to_owned()],
         tags: Vec::new(),
+        picture: None,
+        group: None,
     };
     let names = names.iter().map(|name| (*name).to_owned()).collect();
     score(&Score::Fields(names), &item, answer)
@@ -237,6 +239,8 @@ mod tests {
             prompt: "?".to_owned(),
             targets: targets.iter().map(|t| (*t).to_owned()).collect(),
             tags: Vec::new(),
+            picture: None,
+            group: None,
         }
     }
 

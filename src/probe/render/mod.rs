@@ -6,6 +6,8 @@
 
 mod agent;
 mod draw;
+pub mod folder;
+pub mod script;
 mod words;
 
 use serde_json::Map;

@@ -43,6 +43,7 @@ pub(super) fn read(path: &Path, _choice: &Choice, intake: &mut Intake<'_>) -> Re
                 content: Some(&record.prompt_sha256),
                 answer: Some(&answer),
                 right: record.correct,
+                group: record.group.as_deref(),
                 ..Row::default()
             };
             // The header is the first line.

@@ -220,7 +220,7 @@ fn check(path: &Path, whole: &[u8], header: &Header, suite: &Suite) -> Result<Ve
                 "more answers than the suite has items",
             ));
         };
-        if record.item != item.id || record.prompt_sha256 != prompt_hash(&item.prompt) {
+        if record.item != item.id || record.prompt_sha256 != prompt_hash(item) {
             let reason = format!("an answer to item `{}` belongs here", item.id);
             return Err(corrupt(path, number, reason));
         }
