@@ -72,11 +72,11 @@ pub fn table(summary: &Summary, style: Style) -> String {
 fn answered(summary: &Summary, style: Style) -> Vec<String> {
     let columns = [
         ("beside a panel, median log10 p", 0),
-        ("pairs", 6),
-        ("alike", 6),
-        ("answers", 8),
+        ("pairs", 7),
+        ("alike", 7),
+        ("answers", 9),
         ("least", 7),
-        ("expected", 9),
+        ("expected", 10),
         ("least", 7),
     ];
     let rows = summary.answered.iter().map(|one| {
