@@ -17,6 +17,7 @@ pub mod tensors;
 pub mod tokenizer;
 #[cfg(test)]
 pub(crate) mod toy;
+pub mod vision;
 pub mod weights;
 
 pub use arch::Family;
