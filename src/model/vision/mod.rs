@@ -2,7 +2,9 @@
 //! the one decoder.
 
 mod error;
+pub mod resize;
 pub mod slices;
 
 pub use error::Error;
+pub use resize::Image;
 pub use slices::{Area, Grid, Marks, Plan, Refined, Size, Slicing};
