@@ -32,4 +32,5 @@ mod tensor_files;
 mod tensors;
 mod tokenizers;
 mod until;
+mod vision;
 mod zoo;

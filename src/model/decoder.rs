@@ -2,9 +2,11 @@
 
 mod block;
 mod error;
+mod splice;
 
 pub use super::layers::Mode;
 pub use error::Error;
+pub use splice::Splice;
 
 use candle_core::quantized::QMatMul;
 use candle_core::{DType, Device, Tensor};
@@ -42,6 +44,9 @@ pub struct KvCache {
     layers: Vec<LayerCache>,
     len: usize,
 }
+
+/// Tokens, and what takes the place of the embeddings of some.
+type Input<'a> = (&'a Tensor, Option<Splice<'a>>);
 
 impl KvCache {
     /// Positions held.
@@ -165,7 +170,7 @@ impl Decoder {
         cache: Option<&mut KvCache>,
         tap: &mut dyn Tap,
     ) -> Result<Tensor, Error> {
-        let x = self.residual(tokens, cache, tap)?;
+        let x = self.residual((tokens, None), cache, tap)?;
         self.head(&x, tap)
     }
 
@@ -188,9 +193,7 @@ impl Decoder {
         cache: &mut KvCache,
         tap: &mut dyn Tap,
     ) -> Result<Tensor, Error> {
-        let x = self.residual(tokens, Some(cache), tap)?;
-        let last = x.narrow(1, x.dim(1)? - 1, 1)?.contiguous()?;
-        Ok(self.head(&last, tap)?.squeeze(1)?)
+        self.next((tokens, None), cache, tap)
     }
 
     /// As [`Decoder::next_logits_with`], and the logits `[batch, pos, vocab_size]` of all positions, which
@@ -204,25 +207,36 @@ impl Decoder {
         cache: &mut KvCache,
         tap: &mut dyn Tap,
     ) -> Result<(Tensor, Tensor), Error> {
-        let x = self.residual(tokens, Some(cache), tap)?;
+        let x = self.residual((tokens, None), Some(cache), tap)?;
         // On its own, so that the last logits are those of a run that asks for no others.
         let last = x.narrow(1, x.dim(1)? - 1, 1)?.contiguous()?;
         let next = self.head(&last, tap)?.squeeze(1)?;
         Ok((next, self.head(&x, &mut ())?))
     }
 
+    fn next(
+        &self,
+        input: Input<'_>,
+        cache: &mut KvCache,
+        tap: &mut dyn Tap,
+    ) -> Result<Tensor, Error> {
+        let x = self.residual(input, Some(cache), tap)?;
+        let last = x.narrow(1, x.dim(1)? - 1, 1)?.contiguous()?;
+        Ok(self.head(&last, tap)?.squeeze(1)?)
+    }
+
     /// The residual stream after the last block, `[batch, pos, hidden_size]`.
     fn residual(
         &self,
-        tokens: &Tensor,
+        input: Input<'_>,
         mut cache: Option<&mut KvCache>,
         tap: &mut dyn Tap,
     ) -> Result<Tensor, Error> {
         let mut grown = cache.as_deref_mut().map(std::mem::take);
         let start = grown.as_ref().map_or(0, |cache| cache.len);
-        let count = self.check(tokens, start)?;
+        let count = self.check(input.0, start)?;
         let rotations = self.rotations(start, count)?;
-        let mut x = self.embedded(tokens, start, tap)?;
+        let mut x = self.embedded(input, start, tap)?;
         let mut layers = grown.as_mut().map(|cache| {
             cache.layers.resize(self.blocks.len(), None);
             cache.len += count;
@@ -250,12 +264,20 @@ impl Decoder {
         Ok(logits)
     }
 
-    fn embedded(&self, tokens: &Tensor, start: usize, tap: &mut dyn Tap) -> Result<Tensor, Error> {
+    fn embedded(
+        &self,
+        (tokens, splice): Input<'_>,
+        start: usize,
+        tap: &mut dyn Tap,
+    ) -> Result<Tensor, Error> {
         let (batch, pos) = tokens.dims2()?;
         let x = self.embed.index_select(&tokens.flatten_all()?, 0)?;
         let mut x = x.reshape((batch, pos, self.spec.hidden_size))?;
         if let Some(scale) = self.spec.embed_scale {
             x = (x * scale)?;
+        }
+        if let Some(splice) = splice {
+            x = splice.into(&x)?;
         }
         see(tap, Site::Embed, &x)?;
         if let Some(table) = &self.position_embed {

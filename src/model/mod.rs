@@ -17,12 +17,13 @@ pub mod tensors;
 pub mod tokenizer;
 #[cfg(test)]
 pub(crate) mod toy;
+pub mod vision;
 pub mod weights;
 
 pub use arch::Family;
 pub use canonical::Canonical;
 pub use config::{ConfigError, RawConfig};
-pub use decoder::{Decoder, KvCache, Mode};
+pub use decoder::{Decoder, KvCache, Mode, Splice};
 pub use logits::Logits;
 pub use role::{Expert, Param, Part, Role};
 pub use site::{Site, Tap};

@@ -10,6 +10,7 @@ mod gguf;
 mod gguf_config;
 mod gpt2;
 mod llama;
+pub(super) mod minicpmv;
 mod mixtral;
 mod names;
 mod parts;
@@ -58,6 +59,7 @@ pub static FAMILIES: &[&Family] = &[
     &gemma3::GEMMA3,
     &gpt2::GPT2,
     &llama::LLAMA,
+    &minicpmv::MINICPMV,
     &mixtral::MIXTRAL,
     &protein_mpnn::PROTEIN_MPNN,
     &qwen2::QWEN2,
@@ -180,9 +182,11 @@ const NOT_WEIGHTS: &[&str] = &[
     ".attn.bias",
     ".attn.masked_bias",
     "multi_modal_projector.",
+    "resampler.",
     "rope_freqs.weight",
     "rotary_emb.",
     "vision_tower.",
+    "vpm.",
 ];
 
 /// States which stored tensors have no place in the spec.

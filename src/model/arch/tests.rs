@@ -329,3 +329,26 @@ fn configs_that_make_no_sense_are_errors() {
         assert!(message.contains(words), "{changes}: {message}");
     }
 }
+
+#[test]
+fn a_model_that_sees_has_the_text_part_of_its_version() {
+    let vision = json!({"model_type": "minicpmv", "query_num": 96, "vision_config": {},
+        "slice_config": {}, "drop_vision_last_layer": false, "batch_vision_input": true});
+    let text = |version: Value| {
+        let mut changes = vision.clone();
+        changes["version"] = version;
+        spec(changes)
+    };
+    for version in [json!(null), json!("2.5"), json!(2.5)] {
+        let mut found = text(version);
+        assert_eq!(found.caveats, ["of a multimodal model, the text part"]);
+        found.family = "llama";
+        found.caveats.clear();
+        assert_eq!(found, spec(json!({})));
+    }
+    let qwen = text(json!("2.6"));
+    assert!(qwen.biases.qkv && !qwen.biases.output);
+    assert_eq!(qwen.unsupported, [""; 0]);
+    let other = text(json!("4.5")).unsupported;
+    assert!(other[0].contains("neither 2.5 nor 2.6"), "{other:?}");
+}

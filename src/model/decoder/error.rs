@@ -46,6 +46,20 @@ pub enum Error {
         /// Rows of the position embedding.
         learned: usize,
     },
+    /// Embeddings that do not fit the tokens they are put among.
+    #[error(
+        "embeddings {embeddings:?} for {places} places cannot be put among tokens {tokens:?}: one row of tokens, one embedding of {hidden_size} numbers for each place, and different places are needed"
+    )]
+    Splice {
+        /// How many places are named.
+        places: usize,
+        /// Rows and width of what is put there.
+        embeddings: (usize, usize),
+        /// Rows and positions.
+        tokens: (usize, usize),
+        /// Width of the residual stream.
+        hidden_size: usize,
+    },
     /// Nothing to run on.
     #[error("a forward pass needs at least one token")]
     Empty,
