@@ -250,3 +250,52 @@ fn a_model_that_sees_is_shown_each_picture_and_its_group_is_kept() {
     let permuted = |one: &str| one.starts_with(r#","null":"#) && one.contains(r#""items":24"#);
     assert!(tested.any(permuted), "{words}");
 }
+
+/// The architecture of the real one, with random weights: what it says means nothing, and is said of the
+/// picture that it is shown.
+#[test]
+fn a_model_with_a_vision_tower_reads_pictures_from_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let suite = rendered(folder.path());
+    let out = folder.path().join("out");
+    let args = [
+        "run",
+        &suite,
+        "--model",
+        "tests/fixtures/vision",
+        "-o",
+        text(&out),
+        "--json",
+    ];
+    let rows = json(&args);
+    assert!(rows.to_string().contains(r#""answered":24"#), "{rows}");
+    let files: Vec<_> = fs::read_dir(out.join("vision")).unwrap().collect();
+    assert_eq!(files.len(), 1);
+    let recording = kinprobe::record::read(&files[0].as_ref().unwrap().path()).unwrap();
+    let suite = probe::load(Path::new(&suite)).unwrap();
+    // Pictures of the same sign give other numbers, and the same picture the same ones.
+    let of = |at: usize| -> Vec<String> {
+        let top = recording.records[at].top.iter();
+        top.map(|one| format!("{} {:.6}", one.token, one.logprob))
+            .collect()
+    };
+    assert_ne!(of(0), of(1));
+    let model = kinprobe::source::open(
+        &"tests/fixtures/vision".parse().unwrap(),
+        &kinprobe::source::OpenOptions::from_env(),
+    );
+    let model = kinprobe::model::Model::open(model.unwrap(), "vision").unwrap();
+    let runner = kinprobe::record::LocalRunner::load(&model).unwrap();
+    let item = &suite.items[5];
+    let again = runner
+        .look(&item.prompt, item.picture.as_ref().unwrap(), &suite.readout)
+        .unwrap();
+    let again: Vec<String> = again
+        .top
+        .iter()
+        .map(|one| format!("{} {:.6}", one.token, one.logprob))
+        .collect();
+    assert_eq!(again, of(5));
+    let blind = runner.answer(&item.prompt, &suite.readout).unwrap();
+    assert_ne!(blind.prompt_tokens, recording.records[5].prompt_tokens);
+}

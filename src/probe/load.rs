@@ -47,6 +47,11 @@ pub fn load(path: &Path) -> Result<Suite, Error> {
     let readout = manifest.readout().map_err(invalid)?;
     let score = manifest.score().map_err(invalid)?;
     let template = Template::parse(&manifest.prompt).map_err(invalid)?;
+    if manifest.image.is_some() && readout == Readout::NextToken {
+        let reason =
+            "pictures are answered in words: set `readout` to {kind: generate, max_tokens: N}";
+        return Err(invalid(reason.to_owned()));
+    }
 
     let data = dataset_path(path, &manifest.dataset.path)?;
     let bytes = read(&data, MAX_DATASET)?;

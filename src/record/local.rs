@@ -1,9 +1,18 @@
 //! A model on this machine as a [`Runner`].
 
+mod continuation;
+mod eyes;
+mod numbers;
+
 use candle_core::DType;
 use candle_core::Device;
 use candle_core::IndexOp;
 use candle_core::Tensor;
+
+use continuation::Continuation;
+use eyes::Eyes;
+use numbers::log_sum_exp;
+use numbers::top;
 
 use super::Candidate;
 use super::Error;
@@ -22,11 +31,8 @@ use crate::model::Site;
 use crate::model::Tap;
 use crate::model::Tokenizer;
 use crate::model::decoder;
+use crate::probe::Picture;
 use crate::probe::Readout;
-
-/// Most tokens by which a next token is continued to a whole character: none has more than four
-/// bytes.
-const MAX_CONTINUED: usize = 4;
 
 /// A model's decoder in memory, asked one prompt at a time.
 ///
@@ -38,6 +44,7 @@ pub struct LocalRunner<'m> {
     decoder: Decoder,
     tokenizer: &'m Tokenizer,
     projection: Projection,
+    eyes: Eyes,
     device: Device,
 }
 
@@ -54,6 +61,7 @@ impl<'m> LocalRunner<'m> {
         Ok(Self {
             identity: model.identity(),
             projection: Projection::new(tokenizer.vocab(), spec.vocab_size, &device)?,
+            eyes: Eyes::open(model, &device),
             decoder,
             tokenizer,
             device,
@@ -79,17 +87,21 @@ impl<'m> LocalRunner<'m> {
             .tokenizer
             .encode(prompt)
             .map_err(|error| Failure::Item(error.to_string()))?;
-        let limit = self.decoder.spec().max_position_embeddings;
         if prompt.is_empty() {
             return Err(Failure::Item("the prompt has no tokens".to_owned()));
         }
-        if prompt.len() > limit {
-            return Err(Failure::Item(format!(
-                "the prompt has {} tokens, the model takes {limit}",
-                prompt.len()
-            )));
-        }
+        self.fits(prompt.len())?;
         Ok(prompt)
+    }
+
+    fn fits(&self, tokens: usize) -> Result<(), Failure> {
+        let limit = self.decoder.spec().max_position_embeddings;
+        match tokens > limit {
+            true => Err(Failure::Item(format!(
+                "the prompt has {tokens} tokens, the model takes {limit}"
+            ))),
+            false => Ok(()),
+        }
     }
 
     /// The prompt through the model: its tokens, the cache after it, the next token's logits.
@@ -111,10 +123,7 @@ impl<'m> LocalRunner<'m> {
         let (next, all) = self
             .tensor(&ids)
             .and_then(|tokens| Ok(self.decoder.next_and_all_logits(&tokens, &mut cache, tap)?))?;
-        let next = finite(
-            next.i(0)
-                .and_then(|row| row.to_dtype(DType::F32)?.to_vec1()),
-        )?;
+        let next = first_row(&next)?;
         let all = all.i(0).map_err(Error::from)?;
         let logits = all
             .to_dtype(DType::F32)
@@ -188,11 +197,7 @@ impl<'m> LocalRunner<'m> {
         let logits = self
             .tensor(tokens)
             .and_then(|tokens| Ok(self.decoder.next_logits_with(&tokens, cache, tap)?))?;
-        finite(
-            logits
-                .i(0)
-                .and_then(|row| row.to_dtype(DType::F32)?.to_vec1()),
-        )
+        first_row(&logits)
     }
 
     fn text(&self, ids: &[u32]) -> Result<String, Failure> {
@@ -259,13 +264,31 @@ impl Runner for LocalRunner<'_> {
                 })
             }
             Readout::Generate { max_tokens, stop } => {
-                let mut state = self.prefill(prompt)?;
-                let top = self.candidates(&state.logits);
-                let text = state.generate(*max_tokens, stop)?;
-                Ok(state.answer(text, top))
+                self.prefill(prompt)?.generated(*max_tokens, stop)
             }
         }
     }
+
+    fn sees(&self) -> bool {
+        self.eyes.see()
+    }
+
+    fn look(&self, prompt: &str, picture: &Picture, readout: &Readout) -> Result<Answer, Failure> {
+        match readout {
+            Readout::Generate { max_tokens, stop } => {
+                self.shown(prompt, picture)?.generated(*max_tokens, stop)
+            }
+            Readout::NextToken => Err(Failure::Item(
+                "pictures are answered in words: the readout must be `generate`".to_owned(),
+            )),
+        }
+    }
+}
+
+/// The logits of a batch of one.
+fn first_row(logits: &Tensor) -> Result<Vec<f32>, Failure> {
+    let row = logits.i(0);
+    finite(row.and_then(|row| row.to_dtype(DType::F32)?.to_vec1()))
 }
 
 /// Logits that can be compared.
@@ -285,131 +308,6 @@ fn not_loaded(error: decoder::Error) -> Error {
     }
 }
 
-/// A prompt being continued greedily.
-struct Continuation<'r, 'm> {
-    runner: &'r LocalRunner<'m>,
-    /// Prompt and continuation.
-    ids: Vec<u32>,
-    /// Tokens of the prompt.
-    start: usize,
-    /// The prompt as the tokenizer gives it back.
-    before: String,
-    cache: KvCache,
-    /// Of the next token.
-    logits: Vec<f32>,
-}
-
-impl Continuation<'_, '_> {
-    /// Takes the most probable token; `false` when that ends the text.
-    fn take(&mut self) -> bool {
-        let best = top(&self.logits, 1)[0];
-        if self.runner.tokenizer.eos().contains(&best) {
-            return false;
-        }
-        self.ids.push(best);
-        true
-    }
-
-    /// Computes the logits after the last token; `false` when the model takes no more tokens.
-    fn advance(&mut self) -> Result<bool, Failure> {
-        if self.ids.len() > self.runner.decoder.spec().max_position_embeddings {
-            return Ok(false);
-        }
-        let last = self.ids.len() - 1;
-        self.logits = self
-            .runner
-            .step(&self.ids[last..], &mut self.cache, &mut ())?;
-        Ok(true)
-    }
-
-    /// The continuation as text. Decoded with the prompt before it: alone, its first token would lose
-    /// its leading space in some tokenizers.
-    fn text(&self) -> Result<String, Failure> {
-        let whole = self.runner.text(&self.ids)?;
-        match whole.strip_prefix(&self.before) {
-            Some(text) => Ok(text.to_owned()),
-            None => self.runner.text(&self.ids[self.start..]),
-        }
-    }
-
-    /// One token, and more as long as it ends inside a character.
-    fn whole_token(&mut self) -> Result<String, Failure> {
-        for _ in 0..MAX_CONTINUED {
-            if !self.take() {
-                break;
-            }
-            let text = self.text()?;
-            if !text.ends_with(char::REPLACEMENT_CHARACTER) || !self.advance()? {
-                return Ok(text);
-            }
-        }
-        self.text()
-    }
-
-    /// Up to `max_tokens` tokens, or to the first stop string after any text.
-    fn generate(&mut self, max_tokens: usize, stop: &[String]) -> Result<String, Failure> {
-        let mut text = String::new();
-        for left in (0..max_tokens).rev() {
-            if !self.take() {
-                break;
-            }
-            text = self.text()?;
-            if let Some(end) = stopped(&text, stop) {
-                text.truncate(end);
-                break;
-            }
-            if left == 0 || !self.advance()? {
-                break;
-            }
-        }
-        Ok(text)
-    }
-
-    fn answer(self, text: String, top: Vec<Candidate>) -> Answer {
-        Answer {
-            prompt_tokens: self.start,
-            text,
-            tokens: self.ids[self.start..].to_vec(),
-            top,
-            residual: None,
-            places: Vec::new(),
-        }
-    }
-}
-
-/// Where the first stop string begins, those in leading white space skipped.
-fn stopped(text: &str, stop: &[String]) -> Option<usize> {
-    let lead = text.len() - text.trim_start().len();
-    stop.iter()
-        .filter_map(|end| text[lead..].find(end.as_str()))
-        .min()
-        .map(|at| lead + at)
-}
-
-/// The `count` tokens of highest logit, best first; of equal ones the lower id first.
-fn top(logits: &[f32], count: usize) -> Vec<u32> {
-    let mut best: Vec<(f32, u32)> = Vec::with_capacity(count + 1);
-    for (token, &logit) in (0_u32..).zip(logits) {
-        if best.len() == count && best.last().is_some_and(|(worst, _)| logit <= *worst) {
-            continue;
-        }
-        let at = best.partition_point(|(other, _)| *other >= logit);
-        best.insert(at, (logit, token));
-        best.truncate(count);
-    }
-    best.into_iter().map(|(_, token)| token).collect()
-}
-
-fn log_sum_exp(logits: &[f32]) -> f64 {
-    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let highest = f64::from(highest);
-    let sum: f64 = logits
-        .iter()
-        .map(|&logit| (f64::from(logit) - highest).exp())
-        .sum();
-    highest + sum.ln()
-}
-
 /// Keeps the residual stream after every block at the last position.
 #[derive(Debug, Default)]
 struct LastRow {
@@ -426,41 +324,5 @@ impl Tap for LastRow {
         let row = value.i((0, last))?.to_dtype(DType::F32)?;
         self.values.extend(row.to_vec1::<f32>()?);
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::log_sum_exp;
-    use super::stopped;
-    use super::top;
-
-    #[test]
-    fn the_best_tokens_come_first_and_ties_by_id() {
-        assert_eq!(top(&[1.0, 3.0, 2.0, 3.0, -1.0], 3), [1, 3, 2]);
-        assert_eq!(top(&[0.5, 0.5, 0.5], 2), [0, 1]);
-        assert_eq!(top(&[0.0], 8), [0]);
-    }
-
-    #[test]
-    fn probabilities_sum_to_one_far_from_zero() {
-        let total = log_sum_exp(&[1000.0, 1000.0 + std::f32::consts::LN_2]);
-        assert!((total - (1000.0 + 3.0_f64.ln())).abs() < 1e-4);
-    }
-
-    #[test]
-    fn stop_strings_count_after_text_only() {
-        let stop = ["\n".to_owned(), "END".to_owned()];
-        for (text, end) in [
-            (" 42\nmore", Some(3)),
-            ("\n\n 42", None),
-            ("\n42\n", Some(3)),
-            ("a END\n", Some(2)),
-            ("END", Some(0)),
-            ("", None),
-        ] {
-            assert_eq!(stopped(text, &stop), end, "{text:?}");
-        }
-        assert_eq!(stopped("a\n", &[]), None);
     }
 }

@@ -35,7 +35,9 @@ impl VisionSpec {
         let vision = config
             .nested("vision_config")
             .ok_or(Error::Blind("vision_config"))?;
+        // Others have vision parts too, of other kinds.
         let query_num = config.optional_size("query_num")?;
+        let query_num = query_num.ok_or(Error::Blind("query_num"))?;
         let version = Version::of(config).map_err(Error::Unsupported)?;
         if !config.flag("slice_mode", true)? {
             return Err(Error::Unsupported("`slice_mode` is off".to_owned()));
@@ -55,11 +57,7 @@ impl VisionSpec {
                 Version::Qwen2 => Marks::Slice,
             },
             numbered: config.flag("use_image_id", version == Version::Qwen2)?,
-            resampler: resampler(
-                config,
-                query_num.ok_or(Error::Blind("query_num"))?,
-                tower.hidden_size,
-            )?,
+            resampler: resampler(config, query_num, tower.hidden_size)?,
             tower,
         })
     }
