@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::consensus::Deviation;
 use super::free_text::TextErrors;
+use super::habits::Habits;
 use super::panel::AgainstPanel;
 
 /// Answers of several models to the same items, compared.
@@ -102,6 +103,8 @@ pub struct RunRow {
     pub accuracy: Stated<Estimate>,
     /// Free answers letter by letter.
     pub text_errors: Stated<TextErrors>,
+    /// What it says where it does not know.
+    pub habits: Stated<Habits>,
     /// Agreement of repeated answers: what the same model reaches with itself.
     pub self_agreement: Stated<SelfAgreement>,
 }

@@ -7,6 +7,7 @@ mod anytime;
 mod consensus;
 mod data;
 mod free_text;
+mod habits;
 mod indices;
 mod items;
 mod options;
@@ -27,6 +28,7 @@ pub use anytime::Until;
 pub use consensus::Deviation;
 pub use data::*;
 pub use free_text::TextErrors;
+pub use habits::Habits;
 pub use indices::CalibrationRow;
 pub use indices::IndexResult;
 pub use indices::IndexRow;
@@ -93,10 +95,11 @@ pub fn overlap(sheet: &Sheet, settings: &Settings) -> Overlap {
     let view = View::new(sheet, &vacuous, settings.options);
     let extras = Extras {
         texts: FreeTexts::new(&view),
+        habits: habits::habits(&view),
         without_truth: consensus::without_truth(&view),
     };
     let runs: Vec<RunRow> = (0..sheet.columns.len())
-        .map(|at| run(&view, at, settings.role(at), extras.texts.errors(at)))
+        .map(|at| run(&view, at, settings.role(at), &extras))
         .collect();
     let (mut pairs, naive): (Vec<PairRow>, Vec<NaiveRow>) =
         pairs::pairs(&view, settings, &extras).into_iter().unzip();
@@ -132,7 +135,7 @@ pub fn at_any_time(sheet: &Sheet, settings: &Settings) -> Stated<AnytimeRow> {
     panel::at_any_time(&View::new(sheet, &vacuous, settings.options), settings)
 }
 
-fn run(view: &View<'_>, at: usize, role: &'static str, text_errors: Stated<TextErrors>) -> RunRow {
+fn run(view: &View<'_>, at: usize, role: &'static str, extras: &Extras) -> RunRow {
     let column = &view.sheet.columns[at];
     let verdicts: Vec<bool> = view.columns[at].right.iter().flatten().copied().collect();
     let judged = verdicts.len() as u64;
@@ -147,7 +150,8 @@ fn run(view: &View<'_>, at: usize, role: &'static str, text_errors: Stated<TextE
         judged,
         right,
         accuracy: share(right, judged, "no answer was judged"),
-        text_errors,
+        text_errors: extras.texts.errors(at),
+        habits: extras.habits[at].clone(),
         self_agreement: pairs::with_itself(view, at),
     }
 }

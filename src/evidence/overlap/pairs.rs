@@ -13,6 +13,7 @@ use super::data::PairRow;
 use super::data::SelfAgreement;
 use super::data::Stated;
 use super::free_text::FreeTexts;
+use super::habits::Habits;
 use super::tally::MEASURES;
 use super::tally::Tally;
 use super::tally::Totals;
@@ -31,6 +32,7 @@ pub(super) const LEVEL: f64 = 0.95;
 /// What is measured once for all pairs.
 pub(super) struct Extras {
     pub texts: FreeTexts,
+    pub habits: Vec<Stated<Habits>>,
     pub without_truth: Vec<usize>,
 }
 

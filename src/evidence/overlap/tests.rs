@@ -183,6 +183,39 @@ fn free_answers_are_read_letter_by_letter() {
     assert!(letters.pairs[0].shared_slips.value().is_none());
 }
 
+/// Ten items nobody can read: one model has a favourite answer, one often says nothing.
+#[test]
+fn what_is_said_without_knowing_is_counted() {
+    let log = |answers: [&str; 10]| {
+        let row = |(item, answer): (usize, &&str)| {
+            serde_json::json!({"id": item, "target": "right", "answer": answer}).to_string()
+        };
+        let rows: Vec<String> = answers.iter().enumerate().map(row).collect();
+        rows.join("\n")
+    };
+    let logs = [
+        log([
+            "ka", "ka", "ka", "ka", "right", "to", "\u{65e5}", "?", "to", "ka",
+        ]),
+        log([
+            "ka", "lo", "?", "!", "", "right", "right", "mi", "na", "...",
+        ]),
+    ];
+    let overlap = overlap(&sheet_of(&logs), &Settings::default());
+    let first = overlap.runs[0].habits.value().unwrap();
+    assert_eq!((first.answers, first.favourite.as_str()), (9, "ka"));
+    assert!((first.share - 5.0 / 9.0).abs() < 1e-12 && (first.silent - 1.0 / 9.0).abs() < 1e-12);
+    assert!((first.share_of_others.unwrap() - 1.0 / 8.0).abs() < 1e-12);
+    assert_eq!(first.scripts, [("Latin", 14.0 / 15.0), ("Han", 1.0 / 15.0)]);
+    let second = overlap.runs[1].habits.value().unwrap();
+    assert!((second.silent - 4.0 / 8.0).abs() < 1e-12, "{second:?}");
+    // Of equally frequent answers the first in the order of the alphabet.
+    assert_eq!(second.favourite, "ka");
+    let right = sheet_of(&[log(["right"; 10]), log(["right"; 10])]);
+    let none = super::overlap(&right, &Settings::default());
+    assert!(none.runs[0].habits.value().is_none());
+}
+
 #[test]
 fn without_a_truth_departures_from_the_others_are_counted() {
     let log = |answers: &str| {

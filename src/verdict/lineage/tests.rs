@@ -110,6 +110,32 @@ fn a_panel_must_be_large_enough() {
     assert_eq!(judged(&[]).behaviour.conclusion, "not_measured");
 }
 
+/// Whoever looks at two tests and keeps the better one pays for the look.
+#[test]
+fn the_smaller_of_two_p_values_counts_twice() {
+    let of = |answers: Option<f64>, expectations: Option<f64>| {
+        let ids = ["behaviour.shared_answers", "behaviour.shared_expectations"];
+        let both = ids.into_iter().zip([answers, expectations]);
+        let measured: Vec<_> = both
+            .filter_map(|(id, p)| Some((id, finding(0.5, Some(p?), &[]))))
+            .collect();
+        judged(&measured).behaviour
+    };
+    assert_eq!(of(Some(-3.0), None).conclusion, "more_alike_than_panel");
+    assert_eq!(of(None, Some(-3.0)).conclusion, "more_alike_than_panel");
+    assert_eq!(of(Some(-3.0), Some(-0.1)).conclusion, "not_distinguishable");
+    let called = of(Some(-0.1), Some(-3.4));
+    assert_eq!(called.conclusion, "more_alike_than_panel");
+    assert!((called.log10_p.unwrap() + 3.4 - 2.0_f64.log10()).abs() < 1e-12);
+    assert!(
+        called.because.contains("counted 2 times"),
+        "{}",
+        called.because
+    );
+    // Never above 1.
+    assert_eq!(of(Some(-0.1), Some(-0.1)).log10_p, Some(0.0));
+}
+
 #[test]
 fn plans_and_vocabularies_have_their_own_words() {
     let plan = |share: f64, details: &[(&'static str, f64)]| {
