@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Memo, Pair, Subject};
+use super::{Evidence, Memo, Outcome, Pair, Subject};
 use crate::model::Model;
 use crate::model::toy::{Dims, Toy};
 use crate::record;
@@ -51,6 +51,16 @@ pub(crate) fn pair<'a>(reference: &'a Open, suspect: &'a Open) -> Pair<'a> {
         seed: 0,
         memo: Memo::default(),
     }
+}
+
+/// What a method says of a pair beside a panel.
+pub(crate) fn beside(method: &dyn Evidence, a: &Open, b: &Open, panel: &[Open]) -> Outcome {
+    let panel: Vec<Subject<'_>> = panel.iter().map(Open::subject).collect();
+    let with = Pair {
+        population: &panel,
+        ..pair(a, b)
+    };
+    method.assess(&with).unwrap()
 }
 
 /// A toy that gave `answers` to suites `(id, answers)`, without truth.

@@ -14,6 +14,7 @@ mod shared_answers;
 mod shared_expectations;
 mod surprisal_residual;
 mod top1_agreement;
+mod whole_laws;
 
 use super::Evidence;
 

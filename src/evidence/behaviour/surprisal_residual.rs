@@ -228,7 +228,7 @@ fn correlation<'a>(items: impl Iterator<Item = &'a Vec<(f64, f64)>>) -> Option<f
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::toy::{Open, expecting, pair};
+    use crate::evidence::toy::{Open, beside, expecting};
     use crate::stat::random;
 
     /// Models that read 40 prompts: every text as hard for all, and a model's own surprise.
@@ -252,12 +252,7 @@ mod tests {
     }
 
     fn outcome(a: &Open, b: &Open, panel: &[Open]) -> Outcome {
-        let panel: Vec<Subject<'_>> = panel.iter().map(Open::subject).collect();
-        let with = Pair {
-            population: &panel,
-            ..pair(a, b)
-        };
-        SurprisalResidual.assess(&with).unwrap()
+        beside(&SurprisalResidual, a, b, panel)
     }
 
     #[test]
