@@ -71,12 +71,12 @@ pub fn table(summary: &Summary, style: Style) -> String {
 /// Which pairs answer more alike than their panel.
 fn answered(summary: &Summary, style: Style) -> Vec<String> {
     let columns = [
-        ("beside a panel, median log10 p", 0),
+        ("median log10 p beside a panel", 0),
         ("pairs", 7),
         ("alike", 7),
         ("answers", 9),
         ("least", 7),
-        ("expected", 10),
+        ("laws", 7),
         ("least", 7),
     ];
     let rows = summary.answered.iter().map(|one| {
