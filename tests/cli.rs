@@ -172,6 +172,32 @@ fn compare_reports_kin_and_strangers() {
 }
 
 /// Compares, checks that stdout, `result.json` and the page agree, and gives the result.
+/// Named twice, and shipped besides: a stranger stands in the panel once, and neither of the pair does.
+#[test]
+fn a_panel_holds_each_model_once() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let pair = ["compare", "zoo:base-a", "zoo:base-a-finetuned"];
+    let rest = ["--depth", "quick", "-o", out, "--json", "--panel"];
+    let panel = ["zoo:base-b", "zoo:base-b", "zoo:base-qwen"];
+    let output = run(&[&pair[..], &rest[..], &panel[..]].concat());
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut evidence = result["evidence"].as_array().unwrap().iter();
+    let plan = evidence.find(|one| one["id"] == "config.diff").unwrap();
+    // base-b, base-c, base-d and base-qwen beside either and among each other, and a derived pair.
+    assert_eq!(plan["controls"].as_array().unwrap().len(), 4 + 4 + 6 + 1);
+    let words = [
+        "zoo:base-a is one of the two models",
+        "a panel is of others",
+    ];
+    let own = [
+        &pair[..],
+        &["-q", "--depth", "quick", "--panel", "zoo:base-a"],
+    ]
+    .concat();
+    refused(&own, 2, &words);
+}
+
 fn compare(reference: &str, suspect: &str, depth: &str) -> Value {
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("report");

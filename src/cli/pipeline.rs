@@ -7,6 +7,7 @@ use anyhow::Context;
 use anyhow::Result;
 
 use crate::cli::Global;
+use crate::cli::exit;
 use crate::cli::progress::Bars;
 use crate::evidence;
 use crate::evidence::Assessment;
@@ -229,22 +230,32 @@ impl<'g> Bench<'g> {
         Ok(())
     }
 
-    /// The shipped models of runs other than those of `pair`, and a shipped derived pair.
+    /// The models named for it and the shipped ones of runs other than those of `pair`, each once, and a
+    /// shipped derived pair.
     pub fn panel(&self, pair: [&Dossier; 2], extra: &[ModelRef]) -> Result<Panel> {
         let mut panel = Panel {
             population: Vec::new(),
             derived: None,
         };
+        // A model that stood in the panel twice would agree with itself as no two strangers do.
+        let mut known = pair.map(|dossier| dossier.model.digest()).to_vec();
         for (index, reference) in extra.iter().enumerate() {
             let model = self.open(reference, &format!("panel-{}", index + 1))?;
-            panel.population.push(self.record(model)?);
+            if known[..pair.len()].contains(&model.digest()) {
+                return Err(exit::usage(format!(
+                    "--panel {reference} is one of the two models that are compared: a panel is of others"
+                )));
+            }
+            if !known.contains(&model.digest()) {
+                known.push(model.digest());
+                panel.population.push(self.record(model)?);
+            }
         }
         let members = source::zoo_members(&self.data)?;
         let runs: Vec<&str> = pair
             .iter()
             .filter_map(|dossier| dossier.model.artefacts.run.as_deref())
             .collect();
-        let digests = pair.map(|dossier| dossier.model.digest());
         let strangers = strangers(&members, &runs).into_iter();
         let mut strangers = strangers
             .map(|base| self.open(&format!("zoo:{}", base.name).parse()?, &base.name))
@@ -254,7 +265,7 @@ impl<'g> Bench<'g> {
             strangers.retain(alike);
         }
         for model in strangers {
-            if !digests.contains(&model.digest()) {
+            if !known.contains(&model.digest()) {
                 panel.population.push(self.record(model)?);
             }
         }
