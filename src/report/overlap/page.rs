@@ -14,7 +14,6 @@ use super::terminal::naive_words;
 use super::terminal::suite_name;
 use super::upset::Picture;
 use crate::evidence::overlap::AnswerRow;
-use crate::evidence::overlap::Habits;
 use crate::evidence::overlap::ItemRow;
 use crate::evidence::overlap::Matrix;
 use crate::evidence::overlap::Overlap;
@@ -97,7 +96,8 @@ struct Page {
     title: String,
     headline: &'static str,
     because: &'static str,
-    runs: Vec<[String; 10]>,
+    runs: Vec<[String; 9]>,
+    habits: Vec<[String; 7]>,
     maps: Vec<Map>,
     picture: Option<Picture>,
     no_picture: String,
@@ -181,6 +181,12 @@ impl Page {
                 .map(|panel| panel::Section::new(panel, limits.panel, limits.carriers)),
             no_panel: reason(&overlap.panel).unwrap_or_default().to_owned(),
             runs: overlap.runs.iter().take(limits.rows).map(run).collect(),
+            habits: overlap
+                .runs
+                .iter()
+                .take(limits.rows)
+                .filter_map(habits)
+                .collect(),
             maps: overlap
                 .matrices
                 .iter()
@@ -313,7 +319,7 @@ fn items_line(overlap: &Overlap, on_page: usize) -> String {
     line
 }
 
-fn run(run: &RunRow) -> [String; 10] {
+fn run(run: &RunRow) -> [String; 9] {
     let itself = match run.self_agreement.value() {
         Some(itself) => percent(&itself.exact_match),
         None => MISSING.to_owned(),
@@ -335,36 +341,28 @@ fn run(run: &RunRow) -> [String; 10] {
                 )
             },
         ),
-        run.habits
-            .value()
-            .map_or_else(|| MISSING.to_owned(), habits),
         shown(&run.source),
     ]
 }
 
-/// `kalo` 12.0 % (others 0.4 %), nothing 3.0 %; Latin 80.0 %, Han 20.0 %
-fn habits(habits: &Habits) -> String {
+/// Where a model does not know; `None` where it always does.
+fn habits(run: &RunRow) -> Option<[String; 7]> {
+    let habits = run.habits.value()?;
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
-    let mut parts = Vec::new();
-    if habits.share > 0.0 {
-        let others = habits.share_of_others;
-        let others =
-            others.map_or_else(String::new, |share| format!(" (others {})", percent(share)));
-        let favourite = ModelText::new(habits.favourite.as_str()).clipped(24);
-        parts.push(format!("`{favourite}` {}{others}", percent(habits.share)));
-    }
-    if habits.silent > 0.0 {
-        parts.push(format!("nothing {}", percent(habits.silent)));
-    }
     let scripts = habits.scripts.iter();
     let scripts: Vec<String> = scripts
         .map(|(script, share)| format!("{script} {}", percent(*share)))
         .collect();
-    [parts.join(", "), scripts.join(", ")]
-        .into_iter()
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join("; ")
+    let others = habits.share_of_others;
+    Some([
+        shown(&run.label),
+        number::count(habits.answers),
+        ModelText::new(habits.favourite.trim()).clipped(40),
+        percent(habits.share),
+        others.map_or_else(|| MISSING.to_owned(), percent),
+        percent(habits.silent),
+        scripts.join(", "),
+    ])
 }
 
 fn pair(pair: &PairRow) -> Vec<String> {
