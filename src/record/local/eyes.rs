@@ -11,6 +11,7 @@ use crate::model::Model;
 use crate::model::vision;
 use crate::model::vision::IMAGE_MARK;
 use crate::model::vision::Image;
+use crate::model::vision::Seen;
 use crate::model::vision::Vision;
 use crate::probe::Picture;
 use crate::record::Failure;
@@ -55,11 +56,14 @@ impl<'m> LocalRunner<'m> {
         let image =
             Image::new(width, height, rgb.pixels).map_err(|error| item(error.to_string()))?;
         let prompt = format!("{IMAGE_MARK}\n{prompt}");
-        let planned = vision.prompt(self.tokenizer, &image, &prompt);
-        let planned = planned.map_err(|error| item(error.to_string()))?;
-        self.fits(planned.tokens.len())?;
-        let seen = vision.see(self.tokenizer, &image, &prompt);
-        let seen = seen.map_err(|error| item(error.to_string()))?;
+        let shown = |error: vision::Error| item(error.to_string());
+        let prompt = vision
+            .prompt(self.tokenizer, &image, &prompt)
+            .map_err(shown)?;
+        // Before the tower runs, which is what takes time.
+        self.fits(prompt.tokens.len())?;
+        let embeddings = vision.embed(&image).map_err(shown)?;
+        let seen = Seen { prompt, embeddings };
         let mut cache = KvCache::default();
         let logits = seen
             .next_logits(&self.decoder, &mut cache, &mut ())
