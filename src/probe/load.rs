@@ -173,11 +173,8 @@ fn dataset_path(suite: &Path, given: &str) -> Result<PathBuf, Error> {
         )
     };
     let relative = Path::new(given);
-    let plain = !given.contains('\\')
-        && relative
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)));
-    if given.is_empty() || !plain {
+    let plain = is_below(given);
+    if !plain {
         return Err(outside());
     }
     let folder = match suite.parent() {
@@ -195,6 +192,14 @@ fn dataset_path(suite: &Path, given: &str) -> Result<PathBuf, Error> {
         return Err(outside());
     }
     Ok(real)
+}
+
+/// Whether a path leads down from where it is read, on every system.
+fn is_below(given: &str) -> bool {
+    let mut parts = Path::new(given).components();
+    !given.is_empty()
+        && !given.contains('\\')
+        && parts.all(|part| matches!(part, Component::Normal(_)))
 }
 
 fn check_hash(suite: &Path, data: &Path, bytes: &[u8], stated: &str) -> Result<(), Error> {
@@ -275,14 +280,11 @@ fn shown(given: &str, data: &Path) -> Result<Picture, String> {
     }
     let named = || ModelText::new(given).clipped(80);
     let relative = Path::new(given);
-    let plain = !given.contains('\\')
-        && relative
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)));
+    let plain = is_below(given);
     let folder = data.parent().unwrap_or(Path::new("."));
     let real = fs::canonicalize(folder.join(relative));
     let inside = real.as_ref().is_ok_and(|real| real.starts_with(folder));
-    if given.is_empty() || !plain || real.is_ok() && !inside {
+    if !plain || real.is_ok() && !inside {
         return Err(format!(
             "picture `{}` leaves the dataset's folder: give a relative path without `..`",
             named()
