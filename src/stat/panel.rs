@@ -19,15 +19,24 @@ pub struct Beside {
     pub nearer: usize,
     /// `ln p`.
     pub ln_p: f64,
+    /// Members of the panel that the pair was held against.
+    pub members: usize,
 }
 
 /// Models a panel must have: the additive table needs as many rows, less the two of the pair.
 pub const FEWEST: usize = additive::FEWEST - 1;
 
+/// Most members of a panel that a pair is held against: those that agree with the first of the pair most.
+///
+/// A panel of several kinds of models is not one table: two of one kind agree by more than both bring. What
+/// is near the first is of its kind as far as there are such. Choosing by its own row raises what is
+/// expected of it, and knows nothing of the second.
+pub const NEAREST: usize = 7;
+
 /// Nearest to 1 that a correlation is taken to be: a copy's is 1 itself, where Fisher's scale ends.
 const NEAR_ONE: f64 = 1.0 - 1e-9;
 
-/// The models 0 and 1 beside the others, from the correlations `[models, models]` of what each says, row
+/// The models 0 and 1 beside the [`NEAREST`] of the others, from the correlations `[models, models]` of what each says, row
 /// by row; `None` for a panel smaller than [`FEWEST`], one whose members do not agree at all, or numbers
 /// that are not finite.
 ///
@@ -49,6 +58,12 @@ pub fn beside(correlations: &[f64], models: usize) -> Option<Beside> {
     if models < FEWEST + 2 || correlations.len() != models * models {
         return None;
     }
+    let chosen = nearest(correlations, models)?;
+    let near: Vec<f64> = chosen
+        .iter()
+        .flat_map(|i| chosen.iter().map(move |j| correlations[i * models + j]))
+        .collect();
+    let (correlations, models) = (near.as_slice(), chosen.len());
     let table = Table {
         correlations,
         models,
@@ -72,7 +87,21 @@ pub fn beside(correlations: &[f64], models: usize) -> Option<Beside> {
         degrees: found.degrees,
         nearer,
         ln_p: student_ln_tail(found.t, found.degrees).max(rank),
+        members: models - 2,
     })
+}
+
+/// The pair, and those of the rest that agree with the first of it most, in their order; `None` for numbers
+/// that are not finite.
+fn nearest(correlations: &[f64], models: usize) -> Option<Vec<usize>> {
+    if correlations.iter().any(|r| !r.is_finite()) {
+        return None;
+    }
+    let mut others: Vec<usize> = (2..models).collect();
+    others.sort_by(|a, b| correlations[*b].total_cmp(&correlations[*a]));
+    others.truncate(NEAREST);
+    others.sort_unstable();
+    Some([0, 1].into_iter().chain(others).collect())
 }
 
 /// Correlations of a pair, models 0 and 1, and a panel, the rest.
@@ -172,6 +201,37 @@ mod tests {
         assert!(
             stranger_of_later_text.ln_p > 0.01_f64.ln(),
             "{stranger_of_later_text:?}"
+        );
+    }
+
+    /// A panel of two kinds: the pair is held against its own.
+    #[test]
+    fn the_nearest_of_a_panel_are_the_panel() {
+        let kind = |seed: u64, kind: &str| -> Vec<f64> {
+            let (all, of_kind, own) = (noise(0, "all"), noise(1, kind), noise(seed, "own"));
+            (0..LENGTH)
+                .map(|at| 0.6 * all[at] + 0.4 * of_kind[at] + 0.6 * own[at])
+                .collect()
+        };
+        let parent = kind(1, "one");
+        let panel = (0..7).map(|seed| kind(10 + seed, "one"));
+        let others = (0..9).map(|seed| kind(30 + seed, "other"));
+        let said: Vec<Vec<f64>> = [parent.clone(), child(&parent, 2)]
+            .into_iter()
+            .chain(others)
+            .chain(panel)
+            .collect();
+        let n = said.len();
+        let cell = |at: usize| cosine(&said[at / n], &said[at % n]).unwrap();
+        let all: Vec<f64> = (0..n * n).map(cell).collect();
+        assert_eq!(
+            nearest(&all, n).unwrap(),
+            [0, 1, 11, 12, 13, 14, 15, 16, 17]
+        );
+        let found = beside(&all, n).unwrap();
+        assert!(
+            found.members == NEAREST && found.ln_p < 1e-6_f64.ln(),
+            "{found:?}"
         );
     }
 

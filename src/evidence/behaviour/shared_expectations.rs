@@ -12,13 +12,13 @@ pub(super) struct SharedExpectations;
 
 static CARD: Card = Card {
     id: "behaviour.shared_expectations",
-    version: 1,
+    version: 2,
     family: "behaviour.next_token",
     title: "agreement of whole expectations, beside a panel of independent models",
     measures: "At every place of the prompts where a token ends: the logarithms of the probabilities of all next tokens, less \
                each token's mean over all places. The statistic is the correlation of the reference's with the suspect's, \
                averaged over the places; recordings keep 32 random projections of each law, which keep correlations.",
-    null: "Independent models of the panel's kind, each of which agrees with all others by its own measure, with normal noise on \
+    null: "Independent models of the panel's kind (its seven that the reference agrees with most), each of which agrees with all others by its own measure, with normal noise on \
            Fisher's scale (Student's t of the pair, the other pairs of pair and panel giving expectation and noise), after \
            what both may have in common beyond the panel is taken off; no less than the rank where a panel member is nearer.",
     fooled_by: "Two models that learnt the same text on top of the panel's are allowed for up to what they lack of the panel's \
@@ -94,7 +94,11 @@ fn finding(
     statistic: f64,
     controls: Controls,
 ) -> Finding {
-    let panel = laws.models.len() - 2;
+    let (panel, all) = (found.members, laws.models.len() - 2);
+    let of = match panel < all {
+        true => format!(" of {all}"),
+        false => String::new(),
+    };
     let mut details = controls.details(statistic);
     details.extend([
         ("items", laws.items.len() as f64),
@@ -126,7 +130,7 @@ fn finding(
         statistic,
         n: laws.places as u64,
         null: format!(
-            "Student's t with {:.0} degrees of freedom over the pairs of {panel} independent models and these two; {}",
+            "Student's t with {:.0} degrees of freedom over the pairs of {panel}{of} independent models and these two; {}",
             found.degrees,
             controls.words(statistic)
         ),
@@ -136,7 +140,7 @@ fn finding(
         }),
         explanation: format!(
             "What the two models expect correlates at {statistic:.3} over {} places of {} prompts; strangers who agree with \
-             {panel} independent models as much as they do would reach {:.3} (t = {:.1}){allowed}{nearer}.",
+             {panel}{of} independent models as much as they do would reach {:.3} (t = {:.1}){allowed}{nearer}.",
             laws.places,
             laws.items.len(),
             found.expected,
