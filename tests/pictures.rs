@@ -41,6 +41,7 @@ fn rendered(folder: &Path) -> String {
 #[test]
 fn the_shipped_script_is_what_its_seed_gives() {
     let made = script::render(&script::Wish {
+        writings: None,
         seed: 0,
         items: script::ITEMS,
         labels: Labels::Invented,
@@ -298,4 +299,61 @@ fn a_model_with_a_vision_tower_reads_pictures_from_the_command_line() {
     assert_eq!(again, of(5));
     let blind = runner.answer(&item.prompt, &suite.readout).unwrap();
     assert_ne!(blind.prompt_tokens, recording.records[5].prompt_tokens);
+}
+
+/// The suspect's names are its own and its class is nobody's; both are shown pictures all the same, and so
+/// are the models that they are held against.
+#[test]
+fn a_masked_copy_is_compared_by_what_it_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = [
+        "suite",
+        "render",
+        "script",
+        "--items",
+        "40",
+        "--writings",
+        "9",
+        "-o",
+        text(folder.path()),
+        "--json",
+    ];
+    let suite = json(&args)["file"].as_str().unwrap().to_owned();
+    assert!(suite.ends_with("invented-script-0-40-by-9.yaml"), "{suite}");
+    let out = folder.path().join("report");
+    let pair = ["zoo:script-original", "zoo:script-suspect"];
+    let report = json(&[
+        "compare",
+        pair[0],
+        pair[1],
+        "--suite",
+        &suite,
+        "-o",
+        text(&out),
+        "--json",
+    ]);
+    let lineage = &report["findings"]["lineage"];
+    assert_eq!(lineage["conclusion"], "related", "{lineage}");
+    assert_eq!(report["coverage"]["suites"][0]["answered"], 40);
+    let page = fs::read_to_string(out.join("index.html")).unwrap();
+    assert!(page.contains("<img class=\"sign\" src=\"data:image/png;base64,"));
+    let signs = fs::read(out.join("signs/result.json")).unwrap();
+    let signs: serde_json::Value = serde_json::from_slice(&signs).unwrap();
+    let runs = signs["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 9, "the pair and seven strangers");
+    assert!(runs.iter().all(|run| run["answered"] == 40));
+}
+
+#[test]
+fn pictures_are_not_shown_to_models_of_text() {
+    let suite = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets/script/invented-script.yaml");
+    let args = [
+        "compare",
+        "zoo:base-a",
+        "zoo:base-b",
+        "--suite",
+        text(&suite),
+    ];
+    let line = error(&args, 7);
+    assert!(line.contains("shows pictures"), "{line}");
 }

@@ -6,6 +6,7 @@ use kinprobe::evidence;
 use kinprobe::evidence::{Figure, Table};
 use kinprobe::report;
 use kinprobe::report::data::Report;
+use kinprobe::report::demo::story::{Chapter, Story};
 use kinprobe::report::demo::{self, Demo};
 use kinprobe::report::{COLUMNS, LINES, PAGE_BYTES, Paths, Style};
 use kinprobe::text::ModelText;
@@ -91,6 +92,26 @@ fn paths() -> Paths {
     }
 }
 
+/// A story whose every word is `text`, where there is one.
+fn story(text: Option<&str>) -> Story {
+    let word = |usual: &str| text.unwrap_or(usual).to_owned();
+    let report = text.map_or_else(|| sample(CONCLUSIONS[0]), hostile);
+    Story {
+        title: word("suspect beside reference"),
+        conclusion: word("Lineage: related; architecture same."),
+        steps: vec![Chapter {
+            title: word("Is what is left one noise?"),
+            text: vec![word("The difference is one noise.")],
+            table: Some(Table {
+                columns: vec![word("model"), word("size")],
+                rows: vec![vec![word("reference"), word("0.01")]],
+            }),
+            link: Some((word("a-vs-b/signs"), word("Every picture"))),
+        }],
+        examples: report.answers,
+    }
+}
+
 fn demo(pairs: usize, text: Option<&str>) -> Demo {
     let pair = |i: usize| demo::Pair {
         report: match text {
@@ -103,6 +124,7 @@ fn demo(pairs: usize, text: Option<&str>) -> Demo {
     Demo {
         tool: "kinprobe 0.1.0".to_owned(),
         pairs: (0..pairs).map(pair).collect(),
+        story: Some(story(text)),
         reproduce: text.unwrap_or("kinprobe demo").to_owned(),
     }
 }
@@ -314,7 +336,7 @@ fn the_page_loads_nothing() {
         report::html(&hostile("javascript:x")).unwrap(),
         demo::html(&demo(3, Some("http://127.0.0.1/x"))).unwrap(),
     ] {
-        assert!(html.contains("default-src &#39;none&#39;; style-src &#39;sha256-"));
+        assert!(html.contains("default-src &#39;none&#39;; img-src data:; style-src &#39;sha256-"));
         for tag in markup(&html) {
             for loader in [
                 " src=", " style=", " on", "<script", "<link", "<iframe", "<img",

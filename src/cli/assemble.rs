@@ -15,6 +15,7 @@ use crate::cli::sampling;
 use crate::evidence::Assessment;
 use crate::evidence::Outcome;
 use crate::model::Model;
+use crate::probe::Picture;
 use crate::record::Record;
 use crate::report::Report;
 use crate::report::data;
@@ -24,6 +25,9 @@ use crate::verdict::Findings;
 
 /// Answers shown side by side; the rest stay in the recordings.
 const ANSWERS_SHOWN: usize = 120;
+
+/// Bytes beyond which a picture is named and not shown.
+const LARGEST_SHOWN: usize = 32 << 10;
 
 /// Everything the renderers need, and nothing of candle.
 pub fn report(
@@ -328,6 +332,7 @@ fn answers(bench: &Bench<'_>, pair: [&Dossier; 2]) -> Vec<data::AnswerRow> {
                     suite: suite.id.clone(),
                     item: item.id.clone(),
                     prompt: item.prompt.clone(),
+                    picture: item.picture.as_ref().map(picture),
                     target: item.targets.first().cloned(),
                     reference: shown(reference),
                     suspect: shown(suspect),
@@ -339,6 +344,14 @@ fn answers(bench: &Bench<'_>, pair: [&Dossier; 2]) -> Vec<data::AnswerRow> {
         }
     }
     balanced(ranked)
+}
+
+fn picture(picture: &Picture) -> data::PictureRow {
+    let small = picture.bytes().len() <= LARGEST_SHOWN;
+    data::PictureRow {
+        sha256: picture.sha256.clone(),
+        bytes: small.then(|| picture.bytes().to_vec()),
+    }
 }
 
 /// The first rows of every rank in turn, so that no kind of answer crowds out the others.
@@ -362,7 +375,7 @@ fn shown(record: &Record) -> String {
 }
 
 /// A label as part of a file name.
-fn file_word(label: &str) -> String {
+pub fn file_word(label: &str) -> String {
     let word: String = label
         .chars()
         .map(|c| {

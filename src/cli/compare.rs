@@ -10,6 +10,7 @@ use crate::cli::pipeline::Bench;
 use crate::cli::pipeline::Depth;
 use crate::cli::plan::Plan;
 use crate::cli::sampling::SAMPLE_MIB;
+use crate::cli::signs;
 use crate::report;
 use crate::source::ModelRef;
 
@@ -58,6 +59,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let reference = bench.open(&args.reference, "reference")?;
     let suspect = bench.open(&args.suspect, "suspect")?;
     let [reference, suspect] = bench.with_roles(reference, suspect)?;
+    bench.show_pictures([&reference, &suspect], &args.suite)?;
 
     let plan = Plan::of(&bench, [&reference, &suspect]);
     if args.dry_run {
@@ -78,6 +80,10 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         .unwrap_or_else(|| assemble::default_folder(&report));
     let paths = report::write(&folder, &report)?;
     assemble::keep_recordings(&bench, &folder, pair)?;
+    if signs::side_by_side(&bench, &folder, pair, &panel.population)?.is_some() {
+        let page = folder.join(signs::FOLDER).join("index.html");
+        global.note(&format!("answers to pictures, of all: {}", page.display()));
+    }
     if global.json {
         return global.result(&report::json(&report)?);
     }

@@ -17,6 +17,7 @@ mod probe;
 mod progress;
 mod run;
 mod sampling;
+mod signs;
 mod suite;
 mod until;
 mod zoo;

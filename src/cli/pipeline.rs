@@ -25,8 +25,10 @@ use crate::record::Activations;
 use crate::record::LocalRunner;
 use crate::record::Recording;
 use crate::record::RecordingStore;
+use crate::record::Runner;
 use crate::record::WeightProfile;
 use crate::source;
+use crate::source::Collection;
 use crate::source::ModelRef;
 use crate::source::OpenOptions;
 use crate::source::ZooMember;
@@ -135,6 +137,24 @@ impl<'g> Bench<'g> {
         Ok(Model::open(artefacts, label)?)
     }
 
+    /// Adds the shipped suites of pictures where both models see and no suite was `wanted` by name.
+    ///
+    /// # Errors
+    /// A suite of pictures that was wanted of models that read text alone.
+    pub fn show_pictures(&mut self, pair: [&Model; 2], wanted: &[String]) -> Result<()> {
+        let sees = pair.iter().all(|model| model.sees());
+        if self.depth == Depth::Full && wanted.is_empty() && sees {
+            self.suites.extend(probe::pictures(&self.data)?);
+        }
+        match self.suites.iter().find(|suite| suite.shows_pictures()) {
+            Some(suite) if !sees => Err(record::Error::Pictures {
+                suite: suite.id.clone(),
+            }
+            .into()),
+            _ => Ok(()),
+        }
+    }
+
     /// Both models of a pair; where the tensors of one have names that say nothing, with the roles that
     /// the other's have.
     pub fn with_roles(&self, reference: Model, suspect: Model) -> Result<[Model; 2]> {
@@ -220,7 +240,9 @@ impl<'g> Bench<'g> {
             }
             Err(error) => return Err(error.into()),
         };
-        for suite in &self.suites {
+        // A panel may have members that read text alone.
+        let legible = |suite: &&Suite| runner.sees() || !suite.shows_pictures();
+        for suite in self.suites.iter().filter(legible) {
             let bars = Bars::shared(self.global);
             let (recording, activations) = record::run_suite(&runner, suite, &self.store, &*bars)
                 .with_context(|| format!("suite {}", suite.id))?;
@@ -251,7 +273,12 @@ impl<'g> Bench<'g> {
                 panel.population.push(self.record(model)?);
             }
         }
-        let members = source::zoo_members(&self.data)?;
+        // Those who read pictures are held against those who do.
+        let collection = match pair.iter().all(|dossier| dossier.model.sees()) {
+            true => Collection::Script,
+            false => Collection::Text,
+        };
+        let members = source::zoo_members(&self.data, collection)?;
         let runs: Vec<&str> = pair
             .iter()
             .filter_map(|dossier| dossier.model.artefacts.run.as_deref())
@@ -325,7 +352,7 @@ impl<'g> Bench<'g> {
 }
 
 /// With fewer bases built like the pair than this, the null is all bases there are.
-const LEAST_ALIKE: usize = 2;
+const LEAST_ALIKE: usize = 3;
 
 /// Bases that share neither a run nor initial weights with the pair or with each other, and whose
 /// answers none of them learnt.

@@ -4,6 +4,7 @@ mod launder;
 mod questions;
 
 use std::fmt::Write;
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -16,7 +17,9 @@ use comfy_table::presets::NOTHING;
 
 use crate::cli::Global;
 use crate::source;
+use crate::source::Collection;
 use crate::text::ModelText;
+use crate::zoo;
 use crate::zoo::list;
 use crate::zoo::list::Member;
 use crate::zoo::make::Workshop;
@@ -57,7 +60,7 @@ struct Train {
     /// Folder for the members; one of the same name is replaced
     #[arg(short, long = "out", value_name = "DIR")]
     out: PathBuf,
-    /// Recipes to follow [default: those of the shipped zoo]
+    /// Recipes to follow [default: those of the shipped collections]
     #[arg(long, value_name = "FILE")]
     recipes: Option<PathBuf>,
 }
@@ -70,14 +73,19 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     if let Verb::Launder(args) = &args.verb {
         return launder::run(args, global);
     }
-    let folder = source::data_root(global.data.as_deref())?.join("datasets/zoo");
+    let data = source::data_root(global.data.as_deref())?;
+    let folder = data.join(Collection::Text.folder());
     if let Verb::Questions(args) = &args.verb {
         return questions::run(args, &folder, global);
     }
     let members = match &args.verb {
         Verb::Pairs => return print_pairs(&list::members(&folder)?, global),
-        Verb::Train(train) => make(train, folder, global)?,
-        _ => list::members(&folder)?,
+        Verb::Train(train) => make(train, &data, global)?,
+        _ => {
+            let lists = Collection::ALL.map(|some| list::members(&data.join(some.folder())));
+            let lists = lists.into_iter().collect::<Result<Vec<_>, _>>()?;
+            lists.concat()
+        }
     };
     if global.json {
         return global.json_result(&members);
@@ -93,38 +101,66 @@ fn print_pairs(members: &[Member], global: &Global) -> Result<()> {
     global.result(&pairs::to_csv(&pairs)?)
 }
 
-fn make(train: &Train, shipped: PathBuf, global: &Global) -> Result<Vec<Member>> {
-    let recipes = train.recipes.clone();
-    let recipes = Recipes::load(&recipes.unwrap_or_else(|| shipped.join("recipes.yaml")))?;
-    let names: Vec<String> = if train.all {
-        recipes
-            .members
-            .iter()
-            .map(|recipe| recipe.name.clone())
-            .collect()
-    } else {
-        train.names.clone()
-    };
-    for name in &names {
-        recipes.get(name)?;
-    }
+fn make(train: &Train, data: &Path, global: &Global) -> Result<Vec<Member>> {
     if train.out.is_file() {
         bail!("{}: a file; name a folder with -o", train.out.display());
     }
-    let workshop = Workshop {
-        recipes,
-        shipped,
-        out: train.out.clone(),
+    let workshops = workshops(train, data)?;
+    let all = || {
+        workshops.iter().flat_map(|shop| {
+            let members = shop.recipes.members.iter();
+            members.map(move |recipe| (recipe.name.as_str(), shop))
+        })
     };
-    names
-        .iter()
-        .map(|name| {
+    let wanted: Vec<(&str, &Workshop)> = if train.all {
+        all().collect()
+    } else {
+        let find = |name: &String| {
+            let found = all().find(|(known, _)| known == name);
+            found.ok_or_else(|| {
+                let known = all().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
+                zoo::Error::UnknownRecipe {
+                    name: name.clone(),
+                    known,
+                }
+            })
+        };
+        train.names.iter().map(find).collect::<Result<_, _>>()?
+    };
+    wanted
+        .into_iter()
+        .map(|(name, workshop)| {
             let mut news = News::new(global, name);
             let member = workshop.make(name, &mut |step| news.hear(step))?;
             news.done(&member);
             Ok(member)
         })
         .collect()
+}
+
+/// Where members are made: by the recipes that were named, or by those of each collection.
+fn workshops(train: &Train, data: &Path) -> Result<Vec<Workshop>> {
+    let shop = |recipes: PathBuf, shipped: PathBuf| -> Result<Workshop> {
+        Ok(Workshop {
+            recipes: Recipes::load(&recipes)?,
+            shipped,
+            out: train.out.clone(),
+        })
+    };
+    match &train.recipes {
+        Some(recipes) => {
+            let beside = recipes.parent().unwrap_or(data);
+            let own = beside.join(list::FILE).exists();
+            let shipped = data.join(Collection::Text.folder());
+            let shipped = if own { beside.to_path_buf() } else { shipped };
+            Ok(vec![shop(recipes.clone(), shipped)?])
+        }
+        None => Collection::ALL
+            .iter()
+            .map(|some| data.join(some.folder()))
+            .map(|folder| shop(folder.join("recipes.yaml"), folder))
+            .collect(),
+    }
 }
 
 /// Tells how training goes, every few seconds.
@@ -134,6 +170,7 @@ struct News<'a> {
     started: Instant,
     told: Instant,
     losses: Vec<f64>,
+    picture_losses: Vec<f64>,
 }
 
 /// Seconds between lines.
@@ -148,23 +185,31 @@ impl<'a> News<'a> {
             started,
             told: started,
             losses: Vec::new(),
+            picture_losses: Vec::new(),
         }
     }
 
     fn hear(&mut self, step: Step) {
-        self.losses.push(step.loss);
+        self.losses.extend(step.loss);
+        self.picture_losses.extend(step.picture_loss);
         if self.told.elapsed().as_secs() < PAUSE {
             return;
         }
         self.told = Instant::now();
-        let mean = self.losses.iter().sum::<f64>() / self.losses.len() as f64;
-        self.losses.clear();
+        let mean = |name: &str, losses: &mut Vec<f64>| {
+            let mean = losses.iter().sum::<f64>() / losses.len() as f64;
+            let line = (!losses.is_empty()).then(|| format!(", {name} {mean:.3}"));
+            losses.clear();
+            line.unwrap_or_default()
+        };
         self.global.note(&format!(
-            "{}: step {} of {}, loss {mean:.3}, {:.0} tokens/s",
+            "{}: step {} of {}{}{}, {:.0} s",
             self.name,
             step.step,
             step.steps,
-            step.tokens as f64 / self.started.elapsed().as_secs_f64()
+            mean("loss", &mut self.losses),
+            mean("of pictures", &mut self.picture_losses),
+            self.started.elapsed().as_secs_f64()
         ));
     }
 

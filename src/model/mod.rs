@@ -65,6 +65,16 @@ pub struct Model {
     pub caveats: Vec<String>,
     /// Hash of the assignment of tensors to roles, where names did not decide it ([`mapping::bind`]).
     pub mapped: Option<String>,
+    /// Where its vision part is, if names do not say it ([`mapping::bind`]).
+    pub sight: Option<vision::Sight>,
+}
+
+impl Model {
+    /// Whether it has a vision part that is run here.
+    pub fn sees(&self) -> bool {
+        let config = RawConfig::new(self.config.clone());
+        self.sight.is_some() || vision::VisionSpec::new(&config).is_ok()
+    }
 }
 
 /// What can go wrong between files and a model.

@@ -62,6 +62,7 @@ impl Model {
             caveats,
             artefacts,
             mapped: None,
+            sight: None,
         })
     }
 

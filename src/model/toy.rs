@@ -434,5 +434,6 @@ fn model(label: &str, weights: Weights) -> Model {
         parameters: 0,
         caveats: Vec::new(),
         mapped: None,
+        sight: None,
     }
 }

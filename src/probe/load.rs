@@ -90,11 +90,32 @@ pub fn shipped(root: &Path) -> Result<Vec<Suite>, Error> {
 /// # Errors
 /// A folder that cannot be read.
 pub fn files(root: &Path) -> Result<Vec<PathBuf>, Error> {
-    let folder = root.join("probes");
-    let entries = fs::read_dir(&folder).map_err(|error| Error::io(&folder, error))?;
+    files_in(&root.join("probes"))
+}
+
+/// Loads every suite of pictures in `root/datasets/script`, in name order: for models that see.
+///
+/// # Errors
+/// The first suite that does not load, or a folder that cannot be read.
+pub fn pictures(root: &Path) -> Result<Vec<Suite>, Error> {
+    let files = picture_files(root)?;
+    files.iter().map(|path| load(path)).collect()
+}
+
+/// Their files; none where the data came without.
+fn picture_files(root: &Path) -> Result<Vec<PathBuf>, Error> {
+    let folder = root.join("datasets/script");
+    match folder.exists() {
+        true => files_in(&folder),
+        false => Ok(Vec::new()),
+    }
+}
+
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = fs::read_dir(folder).map_err(|error| Error::io(folder, error))?;
     let mut paths = Vec::new();
     for entry in entries {
-        let path = entry.map_err(|error| Error::io(&folder, error))?.path();
+        let path = entry.map_err(|error| Error::io(folder, error))?.path();
         if path.extension().is_some_and(|ending| ending == "yaml") {
             paths.push(path);
         }
@@ -103,8 +124,8 @@ pub fn files(root: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(paths)
 }
 
-/// The suites that `wanted` names, by the id of one in `root/probes` or by the path of its file, in
-/// that order and each once; all of `root/probes` when it names none.
+/// The suites that `wanted` names, by the id of one in `root/probes` or `root/datasets/script` or by the path
+/// of its file, in that order and each once; all of `root/probes` when it names none.
 ///
 /// # Errors
 /// [`Error::Unknown`] for a name that is neither, otherwise as [`load`].
@@ -112,7 +133,8 @@ pub fn select(root: &Path, wanted: &[String]) -> Result<Vec<Suite>, Error> {
     if wanted.is_empty() {
         return shipped(root);
     }
-    let files = files(root)?;
+    let mut files = files(root)?;
+    files.extend(picture_files(root)?);
     let ids: Vec<&str> = files
         .iter()
         .filter_map(|path| path.file_stem()?.to_str())

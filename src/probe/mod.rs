@@ -14,7 +14,7 @@ mod suggest;
 mod template;
 
 pub use error::Error;
-pub use load::{files, load, select, shipped};
+pub use load::{files, load, pictures, select, shipped};
 pub use picture::{Picture, Rgb};
 
 /// A validated suite: every prompt rendered, every id unique.
@@ -40,6 +40,11 @@ pub struct Suite {
 }
 
 impl Suite {
+    /// Whether any of its items is asked of a picture.
+    pub fn shows_pictures(&self) -> bool {
+        self.items.iter().any(|item| item.picture.is_some())
+    }
+
     /// At most `items` of the questions, evenly spread over the suite; a hash of its own, since
     /// recordings of it are not those of the whole.
     #[must_use]

@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use image::ExtendedColorType;
 use image::ImageDecoder;
+use image::ImageEncoder;
 use image::ImageFormat;
 use image::ImageReader;
 use image::Limits;
+use image::codecs::png::PngEncoder;
 
 /// Most pixels of a side: a picture is read into memory whole.
 const MAX_SIDE: u32 = 4096;
@@ -57,6 +60,25 @@ impl Picture {
         };
         picture.rgb()?;
         Ok(picture)
+    }
+
+    /// A picture of these pixels, of which there must be three for each.
+    pub(crate) fn of(rgb: &Rgb) -> Self {
+        let mut bytes = Vec::new();
+        let (width, height) = (rgb.width as u32, rgb.height as u32);
+        // Writing to memory cannot fail.
+        let _ = PngEncoder::new(&mut bytes).write_image(
+            &rgb.pixels,
+            width,
+            height,
+            ExtendedColorType::Rgb8,
+        );
+        Self {
+            sha256: super::load::hash(&bytes),
+            bytes: bytes.into(),
+            width,
+            height,
+        }
     }
 
     /// A picture within a dataset: `data:image/png;base64,…`; `None` for what is none.
@@ -163,10 +185,10 @@ fn broken(error: &image::ImageError) -> String {
 mod tests {
     use super::*;
 
-    fn png(width: u32, height: u32, colour: image::ExtendedColorType, pixels: &[u8]) -> Vec<u8> {
+    fn png(width: u32, height: u32, colour: ExtendedColorType, pixels: &[u8]) -> Vec<u8> {
         use image::ImageEncoder;
         let mut bytes = Vec::new();
-        image::codecs::png::PngEncoder::new(&mut bytes)
+        PngEncoder::new(&mut bytes)
             .write_image(pixels, width, height, colour)
             .unwrap();
         bytes
@@ -175,7 +197,7 @@ mod tests {
     #[test]
     fn what_is_transparent_lies_on_white() {
         let pixels = [10, 20, 30, 255, 10, 20, 30, 0];
-        let bytes = png(2, 1, image::ExtendedColorType::Rgba8, &pixels);
+        let bytes = png(2, 1, ExtendedColorType::Rgba8, &pixels);
         let picture = Picture::new(bytes.clone()).unwrap();
         assert_eq!(picture.sides(), (2, 1));
         assert_eq!(picture.rgb().unwrap().pixels, [10, 20, 30, 255, 255, 255]);
@@ -186,7 +208,7 @@ mod tests {
 
     #[test]
     fn broken_and_huge_pictures_are_refused() {
-        let good = png(3, 3, image::ExtendedColorType::L8, &[7; 9]);
+        let good = png(3, 3, ExtendedColorType::L8, &[7; 9]);
         // A header of 30,000 x 30,000 with a right checksum, and next to nothing behind it.
         let mut huge = good[..16].to_vec();
         huge.extend([0, 0, 0x75, 0x30, 0, 0, 0x75, 0x30, 8, 0, 0, 0, 0]);

@@ -105,8 +105,7 @@ pub fn run_beginning(
 
 /// Refuses a suite of pictures for a model that reads none, before anything is written.
 fn legible(runner: &dyn Runner, suite: &Suite) -> Result<(), Error> {
-    let shows = suite.items.iter().any(|item| item.picture.is_some());
-    match shows && !runner.sees() {
+    match suite.shows_pictures() && !runner.sees() {
         true => Err(Error::Pictures {
             suite: suite.id.clone(),
         }),

@@ -172,6 +172,9 @@ pub struct AnswerRow {
     pub item: String,
     /// As asked.
     pub prompt: String,
+    /// The picture that was shown with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub picture: Option<PictureRow>,
     /// Accepted answer, if there is one.
     pub target: Option<String>,
     /// As the reference answered.
@@ -184,4 +187,14 @@ pub struct AnswerRow {
     pub suspect_correct: Option<bool>,
     /// Whether the two answers count as the same under the suite's scoring.
     pub alike: bool,
+}
+
+/// A picture that was found to be whole.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PictureRow {
+    /// Of its file, lower-case hex.
+    pub sha256: String,
+    /// The file, where it is small enough to be shown; not in `result.json`, since the suite has it.
+    #[serde(skip)]
+    pub bytes: Option<Vec<u8>>,
 }

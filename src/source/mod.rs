@@ -30,6 +30,7 @@ pub use reference::Locator;
 pub use reference::ModelRef;
 pub(crate) use reference::split_label;
 pub use root::data_root;
+pub use zoo::Collection;
 pub use zoo::ZooMember;
 pub use zoo::ZooStart;
 pub use zoo::zoo_members;

@@ -15,6 +15,28 @@ use super::root::data_root;
 use crate::text::ModelText;
 
 const SCHEMA: &str = "kinprobe/zoo/v1";
+
+/// Members are of one of two collections, which stand in for one another in no null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Collection {
+    /// Models that read text.
+    Text,
+    /// Models that read pictures of signs as well.
+    Script,
+}
+
+impl Collection {
+    /// All.
+    pub const ALL: [Self; 2] = [Self::Text, Self::Script];
+
+    /// Its folder under a data root.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Text => "datasets/zoo",
+            Self::Script => "datasets/script-zoo",
+        }
+    }
+}
 const MAX_BYTES: u64 = 16 << 20;
 
 /// What the zoo's list says about one member, as far as opening it goes.
@@ -51,12 +73,12 @@ struct ZooList {
     members: Vec<ZooMember>,
 }
 
-/// The members of the zoo under a data root, in the order of the list.
+/// The members of a collection under a data root, in the order of its list.
 ///
 /// # Errors
 /// [`Error::Io`] and [`Error::ZooList`] for a list that is absent, malformed or ambiguous.
-pub fn zoo_members(data_root: &Path) -> Result<Vec<ZooMember>, Error> {
-    let path = data_root.join("datasets/zoo/zoo.json");
+pub fn zoo_members(data_root: &Path, collection: Collection) -> Result<Vec<ZooMember>, Error> {
+    let path = data_root.join(collection.folder()).join("zoo.json");
     let refuse = |reason: String| Error::ZooList {
         path: path.clone(),
         reason,
@@ -88,18 +110,25 @@ pub(super) fn open(
     progress: &dyn Progress,
 ) -> Result<Artefacts, Error> {
     let root = data_root(explicit_root)?;
-    let members = zoo_members(&root)?;
-    let Some(member) = members.iter().find(|member| member.name == name) else {
-        let known: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
-        return Err(Error::UnknownMember {
-            name: name.to_owned(),
-            known: known.join(", "),
+    let mut known = Vec::new();
+    for collection in Collection::ALL {
+        let folder = root.join(collection.folder());
+        if collection == Collection::Script && !folder.exists() {
+            continue;
+        }
+        let members = zoo_members(&root, collection)?;
+        let Some(member) = members.iter().find(|member| member.name == name) else {
+            known.extend(members.into_iter().map(|member| member.name));
+            continue;
+        };
+        let artefacts = local::open(&folder.join(name), reference, None, progress)?;
+        return Ok(Artefacts {
+            run: member.run.clone(),
+            ..artefacts
         });
-    };
-    let folder = root.join("datasets/zoo").join(name);
-    let artefacts = local::open(&folder, reference, None, progress)?;
-    Ok(Artefacts {
-        run: member.run.clone(),
-        ..artefacts
+    }
+    Err(Error::UnknownMember {
+        name: name.to_owned(),
+        known: known.join(", "),
     })
 }

@@ -18,6 +18,9 @@ use crate::model::arch;
 use crate::model::store;
 use crate::model::store::Files;
 use crate::model::store::NumberFormat;
+use crate::model::store::StoredTensor;
+use crate::model::vision;
+use crate::model::vision::VisionSpec;
 use crate::source::Format;
 
 use super::error::Error;
@@ -31,14 +34,27 @@ pub struct Checkpoint {
     pub tokenizer: Vec<u8>,
     /// Values in f32.
     pub weights: BTreeMap<Role, Matrix>,
+    /// The vision part by its family's names; empty for a model that reads text alone.
+    pub sight: BTreeMap<String, Matrix>,
+    /// What it is written as, where no family reads that.
+    pub mask: Option<Mask>,
     /// How they are stored.
     pub storage: Storage,
+}
+
+/// Names and config that no family has.
+#[derive(Debug, Clone)]
+pub struct Mask {
+    /// `config.json`.
+    pub config: Map<String, Value>,
+    /// In every tensor's name, each of the first becomes the second, in this order.
+    pub renames: Vec<(String, String)>,
 }
 
 /// One weight: `[rows, cols]`, or a vector `[rows]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Matrix {
-    /// One or two dimensions.
+    /// One or two dimensions; a tensor of the vision part may have more.
     pub shape: Vec<usize>,
     /// Row by row.
     pub values: Vec<f32>,
@@ -90,6 +106,8 @@ impl Checkpoint {
             config: model.config.clone(),
             tokenizer,
             weights,
+            sight: sight(model)?,
+            mask: None,
             storage: Storage::default(),
         })
     }
@@ -100,6 +118,8 @@ impl Checkpoint {
             config,
             tokenizer,
             weights: BTreeMap::new(),
+            sight: BTreeMap::new(),
+            mask: None,
             storage: Storage::default(),
         }
     }
@@ -140,7 +160,22 @@ impl Checkpoint {
 
     /// Number of weights.
     pub fn parameters(&self) -> u64 {
-        self.weights.values().map(|w| w.values.len() as u64).sum()
+        let all = self.weights.values().chain(self.sight.values());
+        all.map(|weight| weight.values.len() as u64).sum()
+    }
+
+    /// How the model sees, where it does.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a vision part that makes no sense.
+    pub(super) fn vision(&self) -> Result<Option<VisionSpec>, Error> {
+        match VisionSpec::new(&RawConfig::new(self.config.clone())) {
+            Ok(spec) => Ok(Some(spec)),
+            Err(vision::Error::Blind(_)) => Ok(None),
+            Err(error) => Err(Error::Config {
+                reason: error.to_string(),
+            }),
+        }
     }
 
     /// How its family reads its config.
@@ -166,13 +201,23 @@ impl Checkpoint {
         let (family, spec) = self.described()?;
         let names = arch::names_of(family, &spec, Format::Safetensors);
         let names = names.map_err(model::Error::from)?;
-        let tensors = store::plan(&spec.roles(), &names)?;
+        let mut tensors = store::plan(&spec.roles(), &names)?;
+        tensors.extend(self.sight.iter().map(|(name, weight)| {
+            StoredTensor::plain(name.clone(), weight.shape.clone(), weight.values.clone())
+        }));
+        let mask = self.mask.as_ref();
+        for (from, to) in mask.into_iter().flat_map(|mask| &mask.renames) {
+            for tensor in &mut tensors {
+                tensor.name = tensor.name.replace(from, to);
+            }
+        }
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         let put = |name: &str, bytes: &[u8]| {
             let path = folder.join(name);
             std::fs::write(&path, bytes).map_err(Error::io(&path))
         };
-        let config = Value::Object(self.config.clone());
+        let config = mask.map_or(&self.config, |mask| &mask.config);
+        let config = Value::Object(config.clone());
         put("config.json", format!("{config:#}\n").as_bytes())?;
         put("tokenizer.json", &self.tokenizer)?;
         let files = Files {
@@ -194,6 +239,23 @@ impl Checkpoint {
     }
 }
 
+/// The vision part of a model that has one under its family's names.
+fn sight(model: &Model) -> Result<BTreeMap<String, Matrix>, Error> {
+    let store = model.weights.store();
+    let Ok(spec) = VisionSpec::new(&RawConfig::new(model.config.clone())) else {
+        return Ok(BTreeMap::new());
+    };
+    let mut found = BTreeMap::new();
+    for (name, shape) in spec.tensors() {
+        let count = shape.iter().product::<usize>();
+        let values = store
+            .elements(&name, 0..count)
+            .map_err(model::Error::from)?;
+        found.insert(name, Matrix { shape, values });
+    }
+    Ok(found)
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use std::collections::BTreeMap;
@@ -205,6 +267,7 @@ pub(super) mod tests {
     use super::super::dice::Dice;
     use super::Checkpoint;
     use super::Matrix;
+    use super::Model;
     use super::NumberFormat;
     use super::Storage;
 
@@ -223,6 +286,8 @@ pub(super) mod tests {
             config,
             tokenizer: b"{}".to_vec(),
             weights: BTreeMap::new(),
+            sight: BTreeMap::new(),
+            mask: None,
             storage: Storage::default(),
         };
         let (_, spec) = checkpoint.described().expect("a llama");
@@ -267,6 +332,86 @@ pub(super) mod tests {
         }
         assert_eq!(seen, map.len());
         assert_eq!(index["metadata"]["total_size"], checkpoint.parameters() * 4);
+    }
+
+    /// As [`small`], with eyes.
+    pub(in crate::zoo) fn seeing() -> Checkpoint {
+        let mut checkpoint = small();
+        let eyes = serde_json::json!({
+            "model_type": "minicpmv", "version": "2.5", "query_num": 4, "resampler_num_heads": 2,
+            "slice_config": {"max_slice_nums": 1, "patch_size": 8, "scale_resolution": 16},
+            "drop_vision_last_layer": false,
+            "vision_config": {"hidden_size": 16, "image_size": 32, "intermediate_size": 24,
+                "num_attention_heads": 2, "num_hidden_layers": 2, "patch_size": 8}
+        });
+        let Value::Object(eyes) = eyes else {
+            unreachable!("an object")
+        };
+        checkpoint.config.extend(eyes);
+        let vision = checkpoint.vision().expect("a config").expect("eyes");
+        let mut dice = Dice::new(2);
+        for (name, shape) in vision.tensors() {
+            let count = shape.iter().product();
+            let values = (0..count).map(|_| dice.normal() as f32).collect();
+            checkpoint.sight.insert(name, Matrix { shape, values });
+        }
+        checkpoint
+    }
+
+    fn reopened(folder: &std::path::Path) -> Model {
+        let reference = crate::source::ModelRef {
+            label: None,
+            locator: crate::source::Locator::Local(folder.to_path_buf()),
+        };
+        let artefacts = crate::source::open(&reference, &crate::source::OpenOptions::default());
+        Model::open(artefacts.expect("opens"), "it").expect("a model")
+    }
+
+    #[test]
+    fn a_vision_part_is_written_and_read_again() {
+        let folder = tempfile::tempdir().expect("folder");
+        let mut checkpoint = seeing();
+        checkpoint.storage.dtype = NumberFormat::F32;
+        checkpoint.write(folder.path()).expect("writes");
+        let again = Checkpoint::of(&reopened(folder.path())).expect("reads");
+        assert_eq!(again.sight, checkpoint.sight);
+        assert_eq!(again.weights, checkpoint.weights);
+    }
+
+    /// What no family reads is found beside the model that it was.
+    #[test]
+    fn a_mask_is_seen_through_beside_the_original() {
+        let [plain, masked] = [(); 2].map(|()| tempfile::tempdir().expect("folder"));
+        let mut checkpoint = seeing();
+        checkpoint.write(plain.path()).expect("writes");
+        let rename = serde_json::json!({"rename": {"family": "llama3v"}});
+        let rename: crate::zoo::transform::Transformation =
+            serde_json::from_value(rename).expect("a transformation");
+        let no_tokenizer = |name: &str| panic!("no tokenizer {name} is asked for");
+        let renamed = rename.apply(&mut checkpoint, &no_tokenizer);
+        renamed.expect("renames");
+        checkpoint.write(masked.path()).expect("writes");
+        let (plain, masked) = (reopened(plain.path()), reopened(masked.path()));
+        assert!(masked.plan.is_err() && masked.sight.is_none());
+        let known = crate::model::mapping::with_roles_of(&masked, &plain);
+        let known = known.expect("reads").expect("roles");
+        let sight = known.sight.as_ref().expect("eyes");
+        assert_eq!(sight.names.len(), checkpoint.sight.len());
+        for (name, stored) in &sight.names {
+            let own = name
+                .replace("vpm.", "sight.")
+                .replace("resampler.", "perceiver.");
+            let own = own
+                .replace("layers.", "blocks.")
+                .replace(".self_attn.", ".attention.")
+                .replace(".mlp.", ".feed_forward.")
+                .replace(".in_proj_", ".packed_");
+            assert_eq!(
+                (stored.tensor.as_str(), stored.turned),
+                (own.as_str(), false)
+            );
+        }
+        assert!(crate::model::vision::Vision::open(&known, &candle_core::Device::Cpu).is_ok());
     }
 
     #[test]

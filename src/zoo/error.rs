@@ -93,6 +93,12 @@ pub enum Error {
     /// A model cannot be trained.
     #[error(transparent)]
     Decoder(#[from] model::decoder::Error),
+    /// A model cannot be trained to see.
+    #[error(transparent)]
+    Vision(#[from] model::vision::Error),
+    /// Signs cannot be made.
+    #[error(transparent)]
+    Probe(#[from] crate::probe::Error),
     /// From candle.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::probe::Picture;
 use crate::probe::Readout;
+use crate::probe::render::script::Inventory;
 use crate::record::Failure;
 use crate::record::Runner;
 
@@ -14,6 +16,7 @@ use super::corpus::Corpus;
 use super::corpus::Question;
 use super::error::Error;
 use super::recipe::ExamRecipe;
+use super::recipe::ScriptRecipe;
 
 /// Longest answer, in tokens.
 const LONGEST: usize = 48;
@@ -55,16 +58,9 @@ pub fn examine(runner: &dyn Runner, recipe: &ExamRecipe) -> Result<Vec<Answered>
     questions(recipe, recipe.seed, recipe.questions)?
         .into_iter()
         .map(|(domain, question)| {
-            let answer =
-                runner
-                    .answer(&question.prompt, &one_line)
-                    .map_err(|failure| match failure {
-                        Failure::Run(error) => Error::Record(error),
-                        Failure::Item(reason) => Error::Unanswered {
-                            prompt: question.prompt.clone(),
-                            reason,
-                        },
-                    })?;
+            let answer = runner
+                .answer(&question.prompt, &one_line)
+                .map_err(|failure| failed(&question.prompt, failure))?;
             Ok(Answered {
                 domain,
                 prompt: question.prompt,
@@ -73,6 +69,48 @@ pub fn examine(runner: &dyn Runner, recipe: &ExamRecipe) -> Result<Vec<Answered>
             })
         })
         .collect()
+}
+
+/// Shows every sign of the scripts so often by hands that no lesson has, and counts the words that are right,
+/// by script.
+///
+/// # Errors
+/// A script with too few signs, or a picture that the model cannot take.
+pub fn signs(
+    runner: &dyn Runner,
+    scripts: &BTreeMap<String, ScriptRecipe>,
+    recipe: &ExamRecipe,
+) -> Result<Scores, Error> {
+    let one_line = Readout::Generate {
+        max_tokens: LONGEST,
+        stop: vec!["\n".to_owned()],
+    };
+    let mut scores = Scores::new();
+    for (name, script) in scripts {
+        let signs = Inventory::invented(script.seed, script.signs)?;
+        let mut score = Score::default();
+        for at in 0..signs.len() * recipe.writings {
+            let sign = at % signs.len();
+            let rgb = signs.written(sign, recipe.seed, &format!("exam {at}"));
+            let picture = Picture::of(&rgb);
+            let answer = runner.look(Inventory::prompt(), &picture, &one_line);
+            let answer = answer.map_err(|failure| failed(Inventory::prompt(), failure))?;
+            score.asked += 1;
+            score.right += usize::from(answer.text.trim() == signs.word(sign));
+        }
+        scores.insert(name.clone(), score);
+    }
+    Ok(scores)
+}
+
+fn failed(prompt: &str, failure: Failure) -> Error {
+    match failure {
+        Failure::Run(error) => Error::Record(error),
+        Failure::Item(reason) => Error::Unanswered {
+            prompt: prompt.to_owned(),
+            reason,
+        },
+    }
 }
 
 /// `count` held-out questions of the exam's world with their domains, as `seed` chooses; fewer where a domain

@@ -67,6 +67,9 @@ pub struct Training {
     pub tokens: u64,
     /// Mean loss of the last twentieth of the steps, in nats per token.
     pub loss: f64,
+    /// Likewise of the words that pictures show, for a model that sees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture_loss: Option<f64>,
     /// Entropy of the text's token frequencies, in nats: the loss of knowing nothing else.
     pub unigram_entropy: f64,
 }

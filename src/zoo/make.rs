@@ -1,5 +1,6 @@
 //! Makes a member from its recipe: train or open its parent, transform, write, examine, list.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -7,9 +8,13 @@ use candle_core::Device;
 use candle_core::Tensor;
 use tokenizers::Tokenizer;
 
+use crate::model;
 use crate::model::Decoder;
 use crate::model::Model;
+use crate::model::mapping;
+use crate::probe::render::script::Inventory;
 use crate::record::LocalRunner;
+use crate::record::Runner;
 use crate::source;
 use crate::source::Locator;
 use crate::source::ModelRef;
@@ -24,10 +29,15 @@ use super::exam::Score;
 use super::list;
 use super::list::Member;
 use super::list::Training;
+use super::recipe::Course;
 use super::recipe::Initial;
 use super::recipe::Recipe;
 use super::recipe::Recipes;
+use super::recipe::ScriptRecipe;
 use super::recipe::TokenizerRecipe;
+use super::sight;
+use super::sight::Lessons;
+use super::sight::Sight;
 use super::train;
 use super::train::Lesson;
 use super::train::Step;
@@ -63,7 +73,7 @@ impl Workshop {
         let transformations = self.transform(&mut checkpoint, &recipe.transformations)?;
         let folder = self.out.join(name);
         checkpoint.write(&folder)?;
-        let model = open(&folder)?;
+        let model = self.reopened(&folder, recipe)?;
         let exam_by_domain = self.examine(&model)?;
         let mut exam = Score::default();
         for score in exam_by_domain.values() {
@@ -124,7 +134,7 @@ impl Workshop {
         let make = |name: &str| {
             let recipe = self.recipes.tokenizers.get(name);
             let missing = || Error::Tokenizer(format!("the recipes have none called {name}"));
-            tokenizer(recipe.ok_or_else(missing)?)
+            tokenizer(recipe.ok_or_else(missing)?, &self.recipes.scripts)
         };
         transformations
             .iter()
@@ -134,7 +144,10 @@ impl Workshop {
 
     fn fresh(&self, initial: &Initial) -> Result<Checkpoint, Error> {
         let config = &self.recipes.architectures[&initial.architecture];
-        let tokenizer = tokenizer(&self.recipes.tokenizers[&initial.tokenizer])?;
+        let tokenizer = tokenizer(
+            &self.recipes.tokenizers[&initial.tokenizer],
+            &self.recipes.scripts,
+        )?;
         let json = tokenizer.to_string(false).map_err(Error::tokenizer)?;
         let mut checkpoint = Checkpoint::empty(config.clone(), json.into_bytes());
         start(&mut checkpoint, initial.seed)?;
@@ -156,21 +169,55 @@ impl Workshop {
             Some(name) => Some(self.teacher(name, checkpoint)?),
             None => None,
         };
+        let seen = self.seen(checkpoint, plan)?;
         let lesson = Lesson {
             spec: &spec,
             start: &start,
             tokenizer: &tokenizer,
             course: plan,
             teacher: teacher.as_ref(),
+            seen: seen.as_ref().map(|(sight, lessons)| (sight, lessons)),
         };
         let trained = train::train(&lesson, watch)?;
         put(checkpoint, trained.tensors)?;
+        if let Some((sight, _)) = &seen {
+            put_sight(checkpoint, sight.tensors()?)?;
+        }
         Ok(Training {
             course: course.to_owned(),
             tokens: (plan.steps * plan.batch * plan.context) as u64,
             loss: trained.loss,
+            picture_loss: trained.picture_loss,
             unigram_entropy: trained.unigram_entropy,
         })
+    }
+
+    /// The vision part that is trained, and on what, where the course shows pictures.
+    fn seen(
+        &self,
+        checkpoint: &Checkpoint,
+        course: &Course,
+    ) -> Result<Option<(Sight, Lessons)>, Error> {
+        let Some(pictures) = &course.pictures else {
+            return Ok(None);
+        };
+        let Some(spec) = checkpoint.vision()? else {
+            let reason = "the course shows pictures and the model sees none".to_owned();
+            return Err(Error::Config { reason });
+        };
+        let tokenizer = model::Tokenizer::from_bytes(&checkpoint.tokenizer, "tokenizer.json");
+        let tokenizer = tokenizer.map_err(Error::tokenizer)?;
+        let scripts = &self.recipes.scripts;
+        let lessons = Lessons::new(&spec, scripts, pictures, &tokenizer, course.order_seed)?;
+        let start = checkpoint.sight.iter().map(|(name, weight)| {
+            let shape = weight.shape.as_slice();
+            Ok((
+                name.clone(),
+                Tensor::from_slice(&weight.values, shape, &Device::Cpu)?,
+            ))
+        });
+        let start = start.collect::<Result<sight::Tensors, Error>>()?;
+        Ok(Some((Sight::new(spec, &start, lessons.signs())?, lessons)))
     }
 
     /// The model that `pupil` learns from; they must share a tokenizer.
@@ -191,15 +238,37 @@ impl Workshop {
         Ok(Decoder::load(&model.weights, spec, &Device::Cpu)?)
     }
 
+    /// What was written; where no family reads it, as its parent is read.
+    fn reopened(&self, folder: &Path, recipe: &Recipe) -> Result<Model, Error> {
+        let model = open(folder)?;
+        let Some(parent) = recipe.parent.as_deref().filter(|_| model.plan.is_err()) else {
+            return Ok(model);
+        };
+        let known = mapping::with_roles_of(&model, &self.member(parent)?);
+        let known = known.map_err(model::Error::from)?;
+        Ok(known.unwrap_or(model))
+    }
+
     fn examine(&self, model: &Model) -> Result<exam::Scores, Error> {
         let runner = LocalRunner::load(model)?;
-        Ok(exam::scores(&exam::examine(&runner, &self.recipes.exam)?))
+        let mut scores = exam::scores(&exam::examine(&runner, &self.recipes.exam)?);
+        if runner.sees() {
+            scores.extend(exam::signs(
+                &runner,
+                &self.recipes.scripts,
+                &self.recipes.exam,
+            )?);
+        }
+        Ok(scores)
     }
 }
 
 /// Gives a checkpoint the weights that training starts from under `seed`.
 pub(super) fn start(checkpoint: &mut Checkpoint, seed: u64) -> Result<(), Error> {
     let (_, spec) = checkpoint.described()?;
+    if let Some(vision) = checkpoint.vision()? {
+        put_sight(checkpoint, sight::initial(&vision, seed)?)?;
+    }
     put(checkpoint, train::initial(&spec, seed)?)
 }
 
@@ -207,14 +276,30 @@ pub(super) fn start(checkpoint: &mut Checkpoint, seed: u64) -> Result<(), Error>
 ///
 /// # Errors
 /// A recipe that names an unknown domain, or too little text for the vocabulary.
-pub fn tokenizer(recipe: &TokenizerRecipe) -> Result<Tokenizer, Error> {
+pub fn tokenizer(
+    recipe: &TokenizerRecipe,
+    scripts: &BTreeMap<String, ScriptRecipe>,
+) -> Result<Tokenizer, Error> {
     let mut documents = Vec::with_capacity(recipe.worlds.len() * recipe.documents);
     for &world in &recipe.worlds {
         let corpus = Corpus::new(world, &recipe.mix)?;
         let some = corpus.documents(recipe.order_seed).take(recipe.documents);
         documents.extend(some.map(|document| document.text()));
     }
-    vocabulary::train(documents.into_iter(), recipe.vocab_size).map_err(Error::tokenizer)
+    let mut words = Vec::new();
+    for name in &recipe.words {
+        // Names were checked when the recipes were read.
+        let script = &scripts[name];
+        let signs = Inventory::invented(script.seed, script.signs)?;
+        for word in (0..signs.len()).map(|sign| signs.word(sign).to_owned()) {
+            if !words.contains(&word) {
+                words.push(word);
+            }
+        }
+    }
+    let documents = documents.into_iter();
+    vocabulary::train(documents, recipe.vocab_size, &recipe.special, &words)
+        .map_err(Error::tokenizer)
 }
 
 fn open(folder: &Path) -> Result<Model, Error> {
@@ -238,6 +323,17 @@ fn tensors(checkpoint: &Checkpoint) -> Result<Tensors, Error> {
             ))
         })
         .collect()
+}
+
+fn put_sight(checkpoint: &mut Checkpoint, tensors: sight::Tensors) -> Result<(), Error> {
+    for (name, tensor) in tensors {
+        let weight = Matrix {
+            shape: tensor.dims().to_vec(),
+            values: tensor.flatten_all()?.to_vec1()?,
+        };
+        checkpoint.sight.insert(name, weight);
+    }
+    Ok(())
 }
 
 fn put(checkpoint: &mut Checkpoint, tensors: Tensors) -> Result<(), Error> {

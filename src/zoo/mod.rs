@@ -15,6 +15,7 @@ pub mod pairs;
 mod pupil;
 pub mod random;
 pub mod recipe;
+pub mod sight;
 pub mod train;
 pub mod transform;
 pub mod vocabulary;

@@ -22,6 +22,9 @@ pub struct Recipes {
     pub tokenizers: BTreeMap<String, TokenizerRecipe>,
     /// `config.json` of each architecture, as it is written.
     pub architectures: BTreeMap<String, Map<String, Value>>,
+    /// Invented scripts by name.
+    #[serde(default)]
+    pub scripts: BTreeMap<String, ScriptRecipe>,
     /// Stretches of training by name.
     pub courses: BTreeMap<String, Course>,
     /// Questions that every member is examined with.
@@ -85,6 +88,35 @@ pub struct TokenizerRecipe {
     pub order_seed: u64,
     /// Relative number of documents by domain.
     pub mix: BTreeMap<String, u32>,
+    /// Scripts each of whose words is one token, as characters of a script in use are.
+    #[serde(default)]
+    pub words: Vec<String>,
+    /// Special tokens besides the end of text.
+    #[serde(default)]
+    pub special: Vec<String>,
+}
+
+/// An invented script.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScriptRecipe {
+    /// Of its signs and their words, as in `suite render script --seed`.
+    pub seed: u64,
+    /// How many signs.
+    pub signs: usize,
+}
+
+/// Pictures of signs beside the text of every step.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pictures {
+    /// Relative number of pictures by script.
+    pub scripts: BTreeMap<String, u32>,
+    /// Pictures per step.
+    pub batch: usize,
+    /// Steps before the first, in which the vision part alone learns to tell signs apart.
+    #[serde(default)]
+    pub before: usize,
 }
 
 /// A stretch of training.
@@ -116,6 +148,9 @@ pub struct Course {
     /// Trains low-rank differences alone and adds them to the weights at the end.
     #[serde(default)]
     pub lora: Option<Lora>,
+    /// For a model that sees.
+    #[serde(default)]
+    pub pictures: Option<Pictures>,
 }
 
 /// Low-rank adaptation (Hu et al., "LoRA", 2021): `W + alpha / rank * B A`.
@@ -142,6 +177,9 @@ pub struct ExamRecipe {
     pub questions: usize,
     /// Domains asked about; the shares are equal whatever the weights.
     pub mix: BTreeMap<String, u32>,
+    /// Pictures of each sign of each script, for models that see.
+    #[serde(default)]
+    pub writings: usize,
 }
 
 impl Recipes {
@@ -184,13 +222,45 @@ impl Recipes {
                 return Err(format!("the mix of {name} is empty"));
             }
         }
+        self.check_scripts()?;
         for (name, course) in &self.courses {
+            if let Some(pictures) = &course.pictures {
+                self.check_pictures(pictures)
+                    .map_err(|reason| format!("course {name}: {reason}"))?;
+            }
             let rank = course.lora.as_ref().map_or(1, |lora| lora.rank);
             if course.steps == 0 || course.batch == 0 || course.context == 0 || rank == 0 {
                 return Err(format!(
                     "course {name} has no steps, windows, tokens or rank"
                 ));
             }
+        }
+        Ok(())
+    }
+
+    fn check_scripts(&self) -> Result<(), String> {
+        for (name, tokenizer) in &self.tokenizers {
+            let known = |script: &&String| self.scripts.contains_key(*script);
+            if let Some(unknown) = tokenizer.words.iter().find(|script| !known(script)) {
+                return Err(format!("tokenizer {name}: no script {unknown}"));
+            }
+        }
+        match self.scripts.values().any(|script| script.signs == 0) {
+            true => Err("a script without signs".to_owned()),
+            false => Ok(()),
+        }
+    }
+
+    fn check_pictures(&self, pictures: &Pictures) -> Result<(), String> {
+        if let Some(unknown) = pictures
+            .scripts
+            .keys()
+            .find(|name| !self.scripts.contains_key(*name))
+        {
+            return Err(format!("no script {unknown}"));
+        }
+        if pictures.batch == 0 || pictures.scripts.values().all(|&weight| weight == 0) {
+            return Err("its pictures are none".to_owned());
         }
         Ok(())
     }

@@ -30,6 +30,8 @@ use super::loss::cross_entropy;
 use super::loss::soft_cross_entropy;
 use super::pupil::Pupil;
 use super::recipe::Course;
+use super::sight::Lessons;
+use super::sight::Sight;
 
 /// Weights by role, each with its shape.
 pub type Tensors = BTreeMap<Role, Tensor>;
@@ -46,8 +48,11 @@ pub struct Step {
     pub steps: usize,
     /// Tokens read so far.
     pub tokens: usize,
-    /// Mean over the step's tokens, in nats.
-    pub loss: f64,
+    /// Mean over the step's tokens, in nats; none where only signs are told apart.
+    pub loss: Option<f64>,
+    /// Mean over the tokens of the words that its pictures show, or over its pictures where there are no
+    /// words yet, in nats.
+    pub picture_loss: Option<f64>,
 }
 
 /// What training leaves.
@@ -57,6 +62,8 @@ pub struct Trained {
     pub tensors: Tensors,
     /// Mean loss of the last twentieth of the steps, in nats per token, weighted as in training.
     pub loss: f64,
+    /// Likewise of the words that pictures show.
+    pub picture_loss: Option<f64>,
     /// Entropy of the text's token frequencies, weighted likewise: the loss of a model that knows
     /// nothing else.
     pub unigram_entropy: f64,
@@ -109,6 +116,8 @@ pub struct Lesson<'a> {
     /// A model whose next-token distribution is the target, instead of the next token (Hinton,
     /// Vinyals & Dean, "Distilling the knowledge in a neural network", 2015, temperature 1).
     pub teacher: Option<&'a Decoder>,
+    /// What it learns to see, where the course shows pictures.
+    pub(super) seen: Option<(&'a Sight, &'a Lessons)>,
 }
 
 /// Trains a model; `watch` hears of every step.
@@ -120,40 +129,108 @@ pub fn train(lesson: &Lesson<'_>, watch: &mut dyn FnMut(Step)) -> Result<Trained
     let course = lesson.course;
     let text = read(lesson.tokenizer, course)?;
     let pupil = Pupil::new(lesson.start, course.lora.as_ref())?;
-    let mut optimiser = Optimiser::new(pupil.vars(), course)?;
-    let mut losses = Vec::with_capacity(course.steps);
+    if let Some((sight, lessons)) = lesson.seen {
+        look(sight, lessons, course, watch)?;
+    }
+    let mut vars = pupil.vars();
+    vars.extend(lesson.seen.iter().flat_map(|(sight, _)| sight.vars()));
+    let mut optimiser = Optimiser::new(vars, course)?;
+    let mut losses = Losses::default();
     for step in 0..course.steps {
         let (inputs, targets) = batch(&text, course, step)?;
-        let logits = pupil
-            .decoder(lesson.spec)?
-            .forward(&inputs, None, &mut ())?
-            .flatten(0, 1)?;
-        let loss = match lesson.teacher {
+        let decoder = pupil.decoder(lesson.spec)?;
+        let logits = decoder.forward(&inputs, None, &mut ())?.flatten(0, 1)?;
+        let read = match lesson.teacher {
             None => cross_entropy(&logits, targets)?,
             Some(teacher) => {
                 let theirs = teacher.forward(&inputs, None, &mut ())?;
                 soft_cross_entropy(&logits, &theirs.flatten(0, 1)?)?
             }
         };
-        optimiser.step(&loss, step)?;
-        let loss = f64::from(loss.to_scalar::<f32>()?);
-        if !loss.is_finite() {
+        let (mut all, mut seen) = (read.clone(), None);
+        if let Some((sight, lessons)) = lesson.seen {
+            let [words, guide] = sight.losses(&decoder, lessons, before(course) + step)?;
+            all = ((all + &words)? + guide)?;
+            seen = Some(words);
+        }
+        optimiser.step(&all, step)?;
+        let loss = losses.note(&read, seen.as_ref())?;
+        if !all.to_scalar::<f32>()?.is_finite() {
             return Err(Error::Diverged { step: step + 1 });
         }
-        losses.push(loss);
         watch(Step {
             step: step + 1,
             steps: course.steps,
             tokens: (step + 1) * course.batch * course.context,
-            loss,
+            loss: Some(loss),
+            picture_loss: losses.seen.last().copied(),
         });
     }
-    let last = &losses[losses.len() - losses.len().div_ceil(20)..];
     Ok(Trained {
-        loss: last.iter().sum::<f64>() / last.len() as f64,
+        loss: last_twentieth(&losses.read).unwrap_or(f64::NAN),
+        picture_loss: last_twentieth(&losses.seen),
         unigram_entropy: entropy(&text, lesson.spec.vocab_size),
         tensors: pupil.tensors()?,
     })
+}
+
+/// Steps in which a model looks before it reads.
+fn before(course: &Course) -> usize {
+    course
+        .pictures
+        .as_ref()
+        .map_or(0, |pictures| pictures.before)
+}
+
+/// Teaches the vision part to tell signs apart, before there is a word for any.
+fn look(
+    sight: &Sight,
+    lessons: &Lessons,
+    course: &Course,
+    watch: &mut dyn FnMut(Step),
+) -> Result<(), Error> {
+    let first = Course {
+        steps: before(course),
+        ..course.clone()
+    };
+    let mut optimiser = Optimiser::new(sight.vars(), &first)?;
+    for step in 0..first.steps {
+        let loss = sight.guide_loss(lessons, step)?;
+        optimiser.step(&loss, step)?;
+        watch(Step {
+            step: step + 1,
+            steps: first.steps,
+            tokens: 0,
+            loss: None,
+            picture_loss: Some(f64::from(loss.to_scalar::<f32>()?)),
+        });
+    }
+    Ok(())
+}
+
+/// Of every step so far, in nats.
+#[derive(Default)]
+struct Losses {
+    read: Vec<f64>,
+    seen: Vec<f64>,
+}
+
+impl Losses {
+    /// Adds a step; that of its text is given back.
+    fn note(&mut self, read: &Tensor, seen: Option<&Tensor>) -> Result<f64, Error> {
+        let read = f64::from(read.to_scalar::<f32>()?);
+        self.read.push(read);
+        if let Some(seen) = seen {
+            self.seen.push(f64::from(seen.to_scalar::<f32>()?));
+        }
+        Ok(read)
+    }
+}
+
+/// Mean of the last twentieth, of at least one.
+fn last_twentieth(losses: &[f64]) -> Option<f64> {
+    let last = &losses[losses.len() - losses.len().div_ceil(20)..];
+    (!last.is_empty()).then(|| last.iter().sum::<f64>() / last.len() as f64)
 }
 
 /// The course's documents, each behind an end-of-text token, until every step has its windows.
@@ -202,7 +279,7 @@ struct Optimiser<'a> {
 impl<'a> Optimiser<'a> {
     fn new(vars: Vec<Var>, course: &'a Course) -> Result<Self, Error> {
         let (matrices, vectors): (Vec<Var>, Vec<Var>) =
-            vars.iter().cloned().partition(|var| var.rank() == 2);
+            vars.iter().cloned().partition(|var| var.rank() >= 2);
         let params = |weight_decay| ParamsAdamW {
             lr: 0.0,
             beta1: 0.9,
@@ -304,13 +381,14 @@ mod tests {
             final_share: 0.1,
             weight_decay: 0.1,
             lora: None,
+            pictures: None,
         }
     }
 
     fn tokenizer(course: &Course) -> Tokenizer {
         let corpus = Corpus::new(course.world_seed, &course.mix).expect("known domain");
         let documents: Vec<String> = corpus.documents(9).take(200).map(|d| d.text()).collect();
-        vocabulary::train(documents.into_iter(), 320).expect("trains")
+        vocabulary::train(documents.into_iter(), 320, &[], &[]).expect("trains")
     }
 
     fn micro() -> spec::DecoderSpec {
@@ -362,10 +440,11 @@ mod tests {
             tokenizer: &tokenizer(&course),
             course: &course,
             teacher: None,
+            seen: None,
         };
         let trained = train(&lesson, &mut |step| {
             if step.step == 1 {
-                first = step.loss;
+                first = step.loss.expect("reads");
             }
         });
         (trained.expect("trains"), first)

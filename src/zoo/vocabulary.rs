@@ -12,7 +12,8 @@ use tokenizers::tokenizer::TokenizerImpl;
 use super::corpus::END_OF_TEXT;
 
 /// A byte-level BPE tokenizer of `vocab_size` tokens trained on `documents`; id 0 is
-/// [`END_OF_TEXT`], which also goes before every text that is encoded as a whole.
+/// [`END_OF_TEXT`], which also goes before every text that is encoded as a whole; those of `special` follow. Each
+/// of `words`, with the space before it, is a token of its own; they are the last ids.
 ///
 /// The result depends on the documents and the size alone: the trainer breaks ties between equally
 /// frequent pairs by their ids.
@@ -22,13 +23,17 @@ use super::corpus::END_OF_TEXT;
 pub fn train(
     documents: impl Iterator<Item = String> + Send,
     vocab_size: usize,
+    special: &[String],
+    words: &[String],
 ) -> Result<Tokenizer, tokenizers::Error> {
-    let end_of_text = AddedToken::from(END_OF_TEXT, true);
+    let names = [END_OF_TEXT].into_iter();
+    let special = names.chain(special.iter().map(String::as_str));
+    let special = special.map(|token| AddedToken::from(token, true));
     let mut trainer = BpeTrainer::builder()
-        .vocab_size(vocab_size)
+        .vocab_size(vocab_size.saturating_sub(words.len()))
         .show_progress(false)
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
-        .special_tokens(vec![end_of_text])
+        .special_tokens(special.collect())
         .build();
     let byte_level = ByteLevel::default().add_prefix_space(false);
     let mut tokenizer =
@@ -45,6 +50,10 @@ pub fn train(
         .special_tokens(vec![(END_OF_TEXT, 0)])
         .build()?;
     tokenizer.with_post_processor(Some(begin));
+    let words = words
+        .iter()
+        .map(|word| AddedToken::from(format!(" {word}"), false));
+    tokenizer.add_tokens(words)?;
     let found = tokenizer.get_vocab_size(true);
     if found != vocab_size {
         return Err(format!(
@@ -71,8 +80,8 @@ mod tests {
 
     #[test]
     fn training_repeats_and_any_text_survives_it() {
-        let one = train(documents(300), 400).expect("trains");
-        let two = train(documents(300), 400).expect("trains");
+        let one = train(documents(300), 400, &[], &[]).expect("trains");
+        let two = train(documents(300), 400, &[], &[]).expect("trains");
         assert_eq!(
             one.to_string(false).expect("json"),
             two.to_string(false).expect("json")
@@ -93,7 +102,7 @@ mod tests {
 
     #[test]
     fn too_little_text_is_an_error() {
-        let error = train(documents(1), 4000).expect_err("too few pieces");
+        let error = train(documents(1), 4000, &[], &[]).expect_err("too few pieces");
         assert!(error.to_string().contains("4000"), "{error}");
     }
 }

@@ -421,6 +421,7 @@ fn answers() -> Vec<AnswerRow> {
         suite: "short-answer@1".to_owned(),
         item: format!("item-{i:03}"),
         prompt: texts[0].to_owned(),
+        picture: None,
         target: (!texts[1].is_empty()).then(|| texts[1].to_owned()),
         reference: texts[2].to_owned(),
         suspect: texts[3].to_owned(),

@@ -36,6 +36,9 @@ pub struct Args {
     /// Items; as many as the shipped suite has unless named
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_ITEMS as i64))]
     items: Option<u32>,
+    /// script: seed of the writings alone: the same signs by other hands
+    #[arg(long, value_name = "SEED")]
+    writings: Option<u64>,
     /// script: a font file whose signs are shown in place of invented ones
     #[arg(long, value_name = "FILE", requires = "signs")]
     font: Option<PathBuf>,
@@ -116,6 +119,7 @@ fn signs(args: &Args, global: &Global) -> Result<()> {
     }
     let made = script::render(&script::Wish {
         seed: args.seed,
+        writings: args.writings,
         items: args.items.map_or(script::ITEMS, |items| items as usize),
         labels,
         source,

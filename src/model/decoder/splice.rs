@@ -4,14 +4,14 @@ use candle_core::Tensor;
 
 use super::{Decoder, Error, KvCache, Tap};
 
-/// Embeddings for some positions of the tokens that a forward pass is given, one row of which there is
-/// then. The tokens at these positions stand for nothing, but must be in the vocabulary.
+/// Embeddings for some positions of the tokens that a forward pass is given, the same in every row of a
+/// batch. The tokens at these positions stand for nothing, but must be in the vocabulary.
 #[derive(Debug, Clone, Copy)]
 pub struct Splice<'a> {
     /// Indices into the tokens, each at most once.
     pub places: &'a [usize],
-    /// One row for each place: `[places, hidden_size]`, as the first block reads them (no factor is applied
-    /// to them).
+    /// One row for each place, batch row by batch row: `[batch * places, hidden_size]`, as the first block
+    /// reads them (no factor is applied to them).
     pub embeddings: &'a Tensor,
 }
 
@@ -47,29 +47,33 @@ impl Decoder {
 }
 
 impl Splice<'_> {
-    /// `x` `[1, pos, hidden_size]` with these rows in place of its own.
+    /// `x` `[batch, pos, hidden_size]` with these rows in place of its own.
     pub(super) fn into(self, x: &Tensor) -> Result<Tensor, Error> {
         let (batch, pos, width) = x.dims3()?;
         let rows = self.embeddings.dims2()?;
-        let mut order: Vec<u32> = (0..pos as u32).collect();
-        let mut fits = batch == 1 && rows == (self.places.len(), width);
-        for (row, place) in self.places.iter().enumerate() {
-            match order.get_mut(*place) {
-                Some(at) if (*at as usize) < pos => *at = (pos + row) as u32,
-                _ => fits = false,
+        let mut order: Vec<u32> = (0..(batch * pos) as u32).collect();
+        let mut fits = rows == (batch * self.places.len(), width);
+        for row in 0..batch {
+            for (at, place) in self.places.iter().enumerate() {
+                let given = (batch * pos + row * self.places.len() + at) as u32;
+                let own = (*place < pos).then_some(row * pos + place);
+                match own {
+                    Some(own) if order[own] as usize == own => order[own] = given,
+                    _ => fits = false,
+                }
             }
         }
         if !fits {
             return Err(Error::Splice {
-                places: self.places.len(),
+                places: batch * self.places.len(),
                 embeddings: rows,
                 tokens: (batch, pos),
                 hidden_size: width,
             });
         }
         let embeddings = self.embeddings.to_dtype(x.dtype())?.to_device(x.device())?;
-        let all = Tensor::cat(&[x.squeeze(0)?, embeddings], 0)?;
+        let all = Tensor::cat(&[x.reshape((batch * pos, width))?, embeddings], 0)?;
         let order = Tensor::new(order, x.device())?;
-        Ok(all.index_select(&order, 0)?.unsqueeze(0)?)
+        Ok(all.index_select(&order, 0)?.reshape((batch, pos, width))?)
     }
 }

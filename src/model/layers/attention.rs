@@ -1,12 +1,12 @@
 //! Causal self-attention with grouped queries, sliding windows and a key-value cache.
 
-use candle_core::{D, DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 use super::super::decoder::Error;
 use super::super::role::{Part, Role};
 use super::super::site::{Site, Tap};
 use super::super::spec::{DecoderSpec, Norm};
-use super::{Linear, Mode, NormLayer, Rotation, Source, see};
+use super::{Linear, Mode, NormLayer, Rotation, Source, see, softmax};
 
 /// Rotated keys and values of earlier positions, each `[batch, num_key_value_heads, pos, head_dim]`.
 pub(in crate::model) type LayerCache = Option<(Tensor, Tensor)>;
@@ -134,13 +134,7 @@ impl Attention {
             Some(mask) => scores.broadcast_add(&mask)?,
             None => scores,
         };
-        if self.mode == Mode::Inference {
-            return candle_nn::ops::softmax_last_dim(&scores);
-        }
-        // Softmax is unchanged by a shift, so the maximum needs no gradient.
-        let shifted = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?;
-        let odds = shifted.exp()?;
-        odds.broadcast_div(&odds.sum_keepdim(D::Minus1)?)
+        softmax(&scores, self.mode)
     }
 
     /// What each head reads: `[batch, pos, heads, head_dim]`.

@@ -16,7 +16,7 @@ pub(super) use norm::NormLayer;
 pub(super) use rope::{Pairs, Rotation, rotation};
 
 use candle_core::quantized::QMatMul;
-use candle_core::{Result, Tensor};
+use candle_core::{D, Result, Tensor};
 
 use super::role::Role;
 use super::site::{Site, Tap};
@@ -54,6 +54,17 @@ pub(super) fn see(tap: &mut dyn Tap, site: Site, value: &Tensor) -> Result<()> {
         tap.visit(site, value)?;
     }
     Ok(())
+}
+
+/// Over the last dimension.
+pub(super) fn softmax(scores: &Tensor, mode: Mode) -> Result<Tensor> {
+    if mode == Mode::Inference {
+        return candle_nn::ops::softmax_last_dim(scores);
+    }
+    // Softmax is unchanged by a shift, so the maximum needs no gradient.
+    let shifted = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?;
+    let odds = shifted.exp()?;
+    odds.broadcast_div(&odds.sum_keepdim(D::Minus1)?)
 }
 
 /// Applies `f` to `[pos, width]` matrices and gives `[batch, pos, out]` back: to each row of the

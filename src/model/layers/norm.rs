@@ -38,6 +38,16 @@ impl NormLayer {
         })
     }
 
+    /// With a `gain` `[width]` and, for a layer norm, a `bias` `[width]`.
+    pub(in crate::model) fn of(gain: Tensor, bias: Option<Tensor>, eps: f64, mode: Mode) -> Self {
+        Self {
+            gain,
+            bias,
+            eps,
+            mode,
+        }
+    }
+
     /// Same shape as `x`.
     pub(in crate::model) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         if self.mode == Mode::Inference {

@@ -10,6 +10,7 @@ use crate::model::config::RawConfig;
 use crate::model::role::{Part, Role};
 use crate::model::spec::DecoderSpec;
 use crate::model::tensors::Error;
+use crate::model::vision::Sight;
 use crate::model::weights::{Binding, Weights};
 use crate::model::{Family, Model};
 
@@ -44,7 +45,9 @@ pub fn with_roles_of(model: &Model, other: &Model) -> Result<Option<Model>, Erro
 pub fn bind(suspect: &Model, reference: &Model, mapping: &Mapping) -> Model {
     let bindings = renumbered(bindings(mapping));
     let (weights, _) = suspect.weights.rebound(&bindings);
-    let identity = identity(&bindings);
+    // A vision part that has no counterpart leaves a model that reads text.
+    let sight = Sight::beside(suspect, reference).ok();
+    let identity = identity(&bindings, sight.as_ref());
     let own = own_reading(suspect, &weights, &bindings);
     let (family, readings, whose) = match own {
         Some((family, readings)) => (Some(family), readings, None),
@@ -70,6 +73,7 @@ pub fn bind(suspect: &Model, reference: &Model, mapping: &Mapping) -> Model {
         weights,
         caveats,
         mapped: Some(identity),
+        sight,
         label: suspect.label.clone(),
         artefacts: suspect.artefacts.clone(),
         config: suspect.config.clone(),
@@ -144,9 +148,12 @@ fn describe(
     }
 }
 
-/// Hash of what each role is made of.
-fn identity(bindings: &BTreeMap<Role, Binding>) -> String {
+/// Hash of what each role, and each tensor of the vision part, is made of.
+fn identity(bindings: &BTreeMap<Role, Binding>, sight: Option<&Sight>) -> String {
     let mut hash = Sha256::new();
+    for (name, stored) in sight.into_iter().flat_map(|sight| &sight.names) {
+        hash.update(format!("{name} {} {}\n", stored.tensor, stored.turned));
+    }
     for (role, binding) in bindings {
         hash.update(format!(
             "{role} {} {:?}\n",

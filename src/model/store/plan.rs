@@ -36,6 +36,8 @@ enum Node {
     LessOne(Box<Node>),
     /// Rows that must have norm one, because they are given it on reading.
     Unit(Box<Node>),
+    /// Numbers that play no role, with their axes.
+    Plain(Vec<f32>, Vec<usize>),
 }
 
 /// A role on its way into a tensor: its shape and the steps that read it.
@@ -84,6 +86,15 @@ pub fn plan(
 }
 
 impl StoredTensor {
+    /// A tensor that plays no role: its numbers, row-major.
+    pub fn plain(name: String, shape: Vec<usize>, values: Vec<f32>) -> Self {
+        Self {
+            made_of: Node::Plain(values, shape.clone()),
+            name,
+            shape,
+        }
+    }
+
     /// Numbers in it.
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
@@ -171,7 +182,7 @@ impl Node {
 
     fn shape(&self) -> Vec<usize> {
         match self {
-            Self::Role(_, shape) => shape.clone(),
+            Self::Role(_, shape) | Self::Plain(_, shape) => shape.clone(),
             Self::Permuted(_, node) | Self::LessOne(node) | Self::Unit(node) => node.shape(),
             Self::Transposed(node) => {
                 let mut shape = node.shape();
@@ -216,6 +227,7 @@ impl Node {
                 }
                 Ok(values)
             }
+            Self::Plain(values, _) => Ok(values.clone()),
             Self::Transposed(node) => Ok(transposed(&node.values(weight)?, &node.shape())),
             Self::Permuted(heads, node) => {
                 let rows = node.shape().first().copied().unwrap_or(1);

@@ -71,6 +71,19 @@ impl Tokenizer {
         Self::from_json(value).map_err(unusable)
     }
 
+    /// From the bytes of a `tokenizer.json`, which `file` names in errors.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::from_file`].
+    pub fn from_bytes(bytes: &[u8], file: &str) -> Result<Self, Error> {
+        let value = serde_json::from_slice(bytes).map_err(|error| error.to_string());
+        let built = value.and_then(Self::from_json);
+        built.map_err(|reason| Error::Unusable {
+            file: file.to_owned(),
+            reason,
+        })
+    }
+
     /// From the metadata of a GGUF file, which `file` names in errors.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ mod spec;
 
 pub use error::Error;
 pub use named::{Names, Stored};
-pub use renamed::names_beside;
+pub use renamed::{Sight, names_beside};
 pub use resampler::{Resampler, ResamplerSpec};
 pub use resize::Image;
 pub use siglip::{Patches, Positions, Tower, TowerSpec};
@@ -26,8 +26,9 @@ pub use spec::VisionSpec;
 
 use candle_core::{Device, Tensor};
 
-use named::Named;
+use named::{Named, OnDisk, Take};
 
+use super::Mode;
 use super::Model;
 use super::config::RawConfig;
 use super::decoder::{self, Decoder, KvCache, Splice};
@@ -71,23 +72,21 @@ impl Vision {
     /// # Errors
     /// A model that sees no images, or whose tensors do not fit its config or cannot be read.
     pub fn open(model: &Model, device: &Device) -> Result<Self, Error> {
+        if let Some(Sight { spec, names }) = &model.sight {
+            return Self::load(&model.weights, spec.clone(), names, device);
+        }
         let config = RawConfig::new(model.config.clone());
         let spec = VisionSpec::new(&config)?;
         Self::load(&model.weights, spec, &Names::new(), device)
     }
 
     /// As [`Vision::open`], for a model whose tensors have other names than those of its family, which
-    /// `reference` has. Where the model's own config says nothing of images, it is read with the other's.
+    /// `reference` has.
     ///
     /// # Errors
     /// As [`Vision::open`]; a tensor without a counterpart.
     pub fn open_like(model: &Model, reference: &Model, device: &Device) -> Result<Self, Error> {
-        let read = |model: &Model| VisionSpec::new(&RawConfig::new(model.config.clone()));
-        let spec = match read(model) {
-            Err(Error::Blind(_)) => read(reference)?,
-            spec => spec?,
-        };
-        let names = names_beside(&model.weights, &reference.weights, &spec)?;
+        let Sight { spec, names } = Sight::beside(model, reference)?;
         Self::load(&model.weights, spec, &names, device)
     }
 
@@ -102,11 +101,32 @@ impl Vision {
         names: &Names,
         device: &Device,
     ) -> Result<Self, Error> {
-        let source = Named {
+        let files = OnDisk {
             store: weights.store(),
             names,
             device,
         };
+        let take = |name: &str, shape: &[usize]| files.take(name, shape);
+        Self::build(&take, spec, Mode::Inference, device)
+    }
+
+    /// Builds it of the tensors that `get` gives for the names and shapes of
+    /// [`VisionSpec::tensors`], all in f32 and on one device.
+    ///
+    /// # Errors
+    /// What `get` reports.
+    pub fn from_tensors(
+        spec: VisionSpec,
+        mode: Mode,
+        device: &Device,
+        get: &dyn Fn(&str) -> candle_core::Result<Tensor>,
+    ) -> Result<Self, Error> {
+        let take = |name: &str, _: &[usize]| Ok(get(name)?);
+        Self::build(&take, spec, mode, device)
+    }
+
+    fn build(take: Take<'_>, spec: VisionSpec, mode: Mode, device: &Device) -> Result<Self, Error> {
+        let source = Named { take, mode };
         Ok(Self {
             tower: Tower::load(source, spec.tower.clone())?,
             resampler: Resampler::load(source, spec.resampler)?,
@@ -159,6 +179,32 @@ impl Vision {
         });
         let slices = std::iter::once(whole).chain(cut);
         Ok(slices.map(|slice| patches(&slice, self.spec.tower.patch_size, &self.device)))
+    }
+
+    /// The patches of several images, none of which is cut and all of which come to one size, with the
+    /// number of images before.
+    ///
+    /// # Errors
+    /// As [`Vision::plan`]; images that are cut, or of several sizes.
+    pub fn whole(&self, images: &[Image]) -> Result<Patches, Error> {
+        let mut all = Vec::with_capacity(images.len());
+        for image in images {
+            let mut slices = self.slices(image)?;
+            all.extend(slices.next().transpose()?);
+            if slices.next().is_some() {
+                return Err(Error::Unsupported(
+                    "images that are cut are not run together".to_owned(),
+                ));
+            }
+        }
+        let size = |patches: &Patches| (patches.rows, patches.columns);
+        let (rows, columns) = all.first().map_or((0, 0), size);
+        let values: Vec<&Tensor> = all.iter().map(|patches| &patches.values).collect();
+        Ok(Patches {
+            values: Tensor::stack(&values, 0)?,
+            rows,
+            columns,
+        })
     }
 
     /// Embeddings `[slices * query_num, hidden_size]` of `image`, which a prompt's places are given.

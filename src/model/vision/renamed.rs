@@ -4,10 +4,41 @@
 use std::collections::BTreeMap;
 
 use super::named::{Names, Stored};
+use super::siglip::BLOCKS;
 use super::{Error, VisionSpec};
+use crate::model::Model;
+use crate::model::config::RawConfig;
 use crate::model::mapping;
 use crate::model::role::{Expert, Part, Role};
 use crate::model::weights::{Binding, Step, View, Weights};
+
+/// A vision part whose names do not say where it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sight {
+    /// How it is run.
+    pub spec: VisionSpec,
+    /// Where its tensors are.
+    pub names: Names,
+}
+
+impl Sight {
+    /// That of `model`, beside a model of the family. Where the model's own config says nothing of images,
+    /// it is read with the other's.
+    ///
+    /// # Errors
+    /// A reference that sees no images, a weight file that cannot be read any more, a tensor without a
+    /// counterpart.
+    pub fn beside(model: &Model, reference: &Model) -> Result<Self, Error> {
+        let read = |model: &Model| VisionSpec::new(&RawConfig::new(model.config.clone()));
+        let theirs = read(reference)?;
+        let spec = match read(model) {
+            Err(Error::Blind(_)) => theirs,
+            spec => spec?,
+        };
+        let names = names_beside(&model.weights, &reference.weights, &spec)?;
+        Ok(Self { spec, names })
+    }
+}
 
 /// Where `suspect` stores each tensor that `reference`, a model of the family, has under the family's own
 /// names.
@@ -47,39 +78,17 @@ pub fn names_beside(
 
 /// Each tensor by the family's name, with the block it belongs to.
 fn family_names(spec: &VisionSpec) -> Vec<(String, Option<u32>)> {
-    let both = |stem: String| ["weight", "bias"].map(|param| format!("{stem}.{param}"));
-    let mut names = Vec::new();
-    let mut of_model = vec!["vpm.embeddings.position_embedding.weight".to_owned()];
-    of_model.extend(both("vpm.embeddings.patch_embedding".to_owned()));
-    of_model.extend(both("vpm.post_layernorm".to_owned()));
-    of_model.extend(
-        ["attn.in_proj_weight", "attn.in_proj_bias", "query", "proj"]
-            .map(|name| format!("resampler.{name}")),
-    );
-    for norm in ["attn.out_proj", "ln_q", "ln_kv", "ln_post"] {
-        of_model.extend(both(format!("resampler.{norm}")));
-    }
-    if spec.resampler.kv_dim != spec.resampler.embed_dim {
-        of_model.push("resampler.kv_proj.weight".to_owned());
-    }
-    names.extend(of_model.into_iter().map(|name| (name, None)));
-    let parts = [
-        "layer_norm1",
-        "self_attn.q_proj",
-        "self_attn.k_proj",
-        "self_attn.v_proj",
-        "self_attn.out_proj",
-        "layer_norm2",
-        "mlp.fc1",
-        "mlp.fc2",
-    ];
-    for layer in 0..spec.tower.num_hidden_layers {
-        for part in parts {
-            let stem = format!("vpm.encoder.layers.{layer}.{part}");
-            names.extend(both(stem).map(|name| (name, Some(layer as u32))));
-        }
-    }
-    names
+    let layer = |name: &str| {
+        let rest = name.strip_prefix(BLOCKS)?;
+        rest.split_once('.')?.0.parse().ok()
+    };
+    let tensors = spec.tensors().into_iter();
+    tensors
+        .map(|(name, _)| {
+            let layer = layer(&name);
+            (name, layer)
+        })
+        .collect()
 }
 
 /// A place of its own for each tensor, which is all that mapping asks of a role.

@@ -5,10 +5,12 @@
 //! stand before queries, before keys and values, and behind; a matrix of its own closes the layer.
 
 use candle_core::{Device, Module, Tensor};
-use candle_nn::{LayerNorm, Linear};
+use candle_nn::Linear;
 
 use super::Error;
 use super::named::{Named, attention};
+use crate::model::Mode;
+use crate::model::layers::NormLayer;
 
 /// Of all norms; it is not in any config.
 const EPS: f64 = 1e-6;
@@ -29,6 +31,32 @@ pub struct ResamplerSpec {
     pub kv_dim: usize,
 }
 
+impl ResamplerSpec {
+    /// Every tensor by the family's name, with its shape.
+    pub(super) fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let width = self.embed_dim;
+        let mut tensors = vec![
+            ("query", vec![self.query_num, width]),
+            ("attn.in_proj_weight", vec![3 * width, width]),
+            ("attn.in_proj_bias", vec![3 * width]),
+            ("attn.out_proj.weight", vec![width, width]),
+            ("attn.out_proj.bias", vec![width]),
+            ("proj", vec![width, width]),
+            ("ln_q.weight", vec![width]),
+            ("ln_q.bias", vec![width]),
+            ("ln_kv.weight", vec![width]),
+            ("ln_kv.bias", vec![width]),
+            ("ln_post.weight", vec![width]),
+            ("ln_post.bias", vec![width]),
+        ];
+        if self.kv_dim != width {
+            tensors.push(("kv_proj.weight", vec![width, self.kv_dim]));
+        }
+        let full = |(name, shape)| (format!("resampler.{name}"), shape);
+        tensors.into_iter().map(full).collect()
+    }
+}
+
 /// A resampler in memory, in f32.
 #[derive(Debug)]
 pub struct Resampler {
@@ -37,13 +65,14 @@ pub struct Resampler {
     query: Tensor,
     /// Absent where the tower is as wide as the language model.
     kv_proj: Option<Linear>,
-    ln_kv: LayerNorm,
+    ln_kv: NormLayer,
     key: Linear,
     value: Linear,
     output: Linear,
-    ln_post: LayerNorm,
+    ln_post: NormLayer,
     /// `[embed_dim, embed_dim]`, multiplied from the right.
     proj: Tensor,
+    mode: Mode,
 }
 
 impl Resampler {
@@ -75,6 +104,7 @@ impl Resampler {
             output: source.linear("resampler.attn.out_proj", (width, width))?,
             ln_post: norm("ln_post")?,
             proj: source.take("resampler.proj", &[width, width])?,
+            mode: source.mode,
             spec,
         })
     }
@@ -84,7 +114,8 @@ impl Resampler {
         &self.spec
     }
 
-    /// Embeddings `[query_num, embed_dim]` of the features `[rows * columns, kv_dim]` of one slice.
+    /// Embeddings `[query_num, embed_dim]` of the features `[rows * columns, kv_dim]` of one slice; of
+    /// several slices, those of each behind the one before: `[slices * query_num, embed_dim]`.
     ///
     /// # Errors
     /// Whatever candle reports.
@@ -99,9 +130,14 @@ impl Resampler {
         };
         let x = self.ln_kv.forward(&x)?;
         let places = places((rows, columns), self.spec.embed_dim, x.device())?;
-        let key = self.key.forward(&(&x + places)?)?;
+        let key = self.key.forward(&x.broadcast_add(&places)?)?;
         let value = self.value.forward(&x)?;
-        let read = attention([&self.query, &key, &value], self.spec.num_heads)?;
+        let query = match x.rank() {
+            2 => self.query.clone(),
+            _ => self.query.unsqueeze(0)?.repeat((x.dim(0)?, 1, 1))?,
+        };
+        let read = attention([&query, &key, &value], self.spec.num_heads, self.mode)?;
+        let read = read.reshape(((), self.spec.embed_dim))?;
         self.ln_post
             .forward(&self.output.forward(&read)?)?
             .matmul(&self.proj)

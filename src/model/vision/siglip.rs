@@ -4,14 +4,18 @@
 //! blocks of attention and MLP, each with a layer norm before it, without a mask: one slice is run at a
 //! time. A last layer norm closes the tower, whether or not its last block was left out.
 
-use candle_core::{Module, Tensor};
-use candle_nn::{LayerNorm, Linear};
+use candle_core::{D, Module, Tensor};
+use candle_nn::Linear;
 
 use super::Error;
 use super::named::{Named, attention};
 use super::positions::cells;
-use crate::model::layers::see;
+use crate::model::Mode;
+use crate::model::layers::{NormLayer, see};
 use crate::model::site::{Site, Tap};
+
+/// What stands before the number of a block.
+pub(super) const BLOCKS: &str = "vpm.encoder.layers.";
 
 /// Colours of a pixel.
 const CHANNELS: usize = 3;
@@ -37,6 +41,41 @@ pub struct TowerSpec {
     pub positions: Positions,
 }
 
+impl TowerSpec {
+    /// Every tensor by the family's name, with its shape.
+    pub(super) fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let (hidden, inner, patch) = (self.hidden_size, self.intermediate_size, self.patch_size);
+        let embeddings = "vpm.embeddings";
+        let mut tensors = vec![(
+            format!("{embeddings}.position_embedding.weight"),
+            vec![self.side * self.side, hidden],
+        )];
+        let mut put = |stem: &str, weight: Vec<usize>| {
+            let bias = vec![weight[0]];
+            tensors.push((format!("{stem}.weight"), weight));
+            tensors.push((format!("{stem}.bias"), bias));
+        };
+        let kernel = vec![hidden, CHANNELS, patch, patch];
+        put(&format!("{embeddings}.patch_embedding"), kernel);
+        put("vpm.post_layernorm", vec![hidden]);
+        for layer in 0..self.num_hidden_layers {
+            for part in ["q_proj", "k_proj", "v_proj", "out_proj"] {
+                let name = format!("{BLOCKS}{layer}.self_attn.{part}");
+                put(&name, vec![hidden, hidden]);
+            }
+            for (part, shape) in [
+                ("layer_norm1", vec![hidden]),
+                ("layer_norm2", vec![hidden]),
+                ("mlp.fc1", vec![inner, hidden]),
+                ("mlp.fc2", vec![hidden, inner]),
+            ] {
+                put(&format!("{BLOCKS}{layer}.{part}"), shape);
+            }
+        }
+        tensors
+    }
+}
+
 /// What patches are laid out as when they are given positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Positions {
@@ -51,11 +90,11 @@ pub enum Positions {
     },
 }
 
-/// The patches of one slice.
+/// The patches of one slice, or of several that are cut alike.
 #[derive(Debug, Clone)]
 pub struct Patches {
-    /// `[rows * columns, 3 * patch_size * patch_size]`: red, then green, then blue, each row by row, from
-    /// -1 to 1.
+    /// `[rows * columns, 3 * patch_size * patch_size]`, of several slices with their number before: red,
+    /// then green, then blue, each row by row, from -1 to 1.
     pub values: Tensor,
     /// Patches one below the other.
     pub rows: usize,
@@ -71,7 +110,7 @@ pub struct Tower {
     /// `[side * side, hidden_size]`.
     position_embedding: Tensor,
     blocks: Vec<Block>,
-    post_layernorm: LayerNorm,
+    post_layernorm: NormLayer,
 }
 
 impl Tower {
@@ -103,10 +142,11 @@ impl Tower {
         &self.spec
     }
 
-    /// Features `[patches, hidden_size]` of one slice; `most` is the number of patches of the largest slice
-    /// of its image.
+    /// Features `[patches, hidden_size]` of one slice, `[slices, patches, hidden_size]` of several; `most` is
+    /// the number of patches of the largest slice of its image.
     ///
-    /// The tap sees [`Site::ResidPre`] and [`Site::ResidPost`] of each block, `[1, patches, hidden_size]`.
+    /// The tap sees [`Site::ResidPre`] and [`Site::ResidPost`] of each block,
+    /// `[slices, patches, hidden_size]`.
     ///
     /// # Errors
     /// Whatever candle and the tap report.
@@ -119,14 +159,18 @@ impl Tower {
         let own = patches.rows * patches.columns;
         let (values, places) = self.placed(patches, own.max(most))?;
         let mut x = self.patch_embedding.forward(&values)?;
-        x = (x + self.position_embedding.index_select(&places, 0)?)?;
+        x = x.broadcast_add(&self.position_embedding.index_select(&places, 0)?)?;
+        let mut show = |site: Site, x: &Tensor| match x.rank() {
+            2 => see(tap, site, &x.unsqueeze(0)?),
+            _ => see(tap, site, x),
+        };
         for (layer, block) in self.blocks.iter().enumerate() {
-            see(tap, Site::ResidPre(layer), &x.unsqueeze(0)?)?;
+            show(Site::ResidPre(layer), &x)?;
             x = block.forward(&x)?;
-            see(tap, Site::ResidPost(layer), &x.unsqueeze(0)?)?;
+            show(Site::ResidPost(layer), &x)?;
         }
         self.post_layernorm
-            .forward(&x.narrow(0, 0, own)?.contiguous()?)
+            .forward(&x.narrow(D::Minus2, 0, own)?.contiguous()?)
     }
 
     /// The patches, filled up where the layout asks for it, and the position of each.
@@ -141,9 +185,10 @@ impl Tower {
                 (values, rows.into_iter().flat_map(place).collect())
             }
             Positions::Line { filled } if filled && most > own => {
-                let grey = values.narrow(0, 0, 1)?.zeros_like()?;
-                let grey = grey.expand((most - own, values.dim(1)?))?;
-                (Tensor::cat(&[values, grey], 0)?, cells(most, side))
+                let mut shape = values.dims().to_vec();
+                shape[values.rank() - 2] = most - own;
+                let grey = Tensor::zeros(shape, values.dtype(), values.device())?;
+                (Tensor::cat(&[values, grey], D::Minus2)?, cells(most, side))
             }
             Positions::Line { .. } => (values, cells(own, side)),
         };
@@ -156,21 +201,22 @@ impl Tower {
 /// Attention and MLP, each behind a norm.
 #[derive(Debug)]
 struct Block {
-    layer_norm1: LayerNorm,
+    layer_norm1: NormLayer,
     query: Linear,
     key: Linear,
     value: Linear,
     output: Linear,
-    layer_norm2: LayerNorm,
+    layer_norm2: NormLayer,
     fc1: Linear,
     fc2: Linear,
     heads: usize,
+    mode: Mode,
 }
 
 impl Block {
     fn load(source: Named<'_>, spec: &TowerSpec, layer: usize) -> Result<Self, Error> {
         let (hidden, inner) = (spec.hidden_size, spec.intermediate_size);
-        let name = |part: &str| format!("vpm.encoder.layers.{layer}.{part}");
+        let name = |part: &str| format!("{BLOCKS}{layer}.{part}");
         let square = |part| source.linear(&name(part), (hidden, hidden));
         let norm = |part| source.norm(&name(part), hidden, spec.layer_norm_eps);
         Ok(Self {
@@ -183,16 +229,17 @@ impl Block {
             fc1: source.linear(&name("mlp.fc1"), (inner, hidden))?,
             fc2: source.linear(&name("mlp.fc2"), (hidden, inner))?,
             heads: spec.num_attention_heads,
+            mode: source.mode,
         })
     }
 
-    /// `[patches, hidden_size]` to the same.
+    /// `[…, patches, hidden_size]` to the same.
     fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let normed = self.layer_norm1.forward(x)?;
         let query = self.query.forward(&normed)?;
         let key = self.key.forward(&normed)?;
         let value = self.value.forward(&normed)?;
-        let read = attention([&query, &key, &value], self.heads)?;
+        let read = attention([&query, &key, &value], self.heads, self.mode)?;
         let x = (x + self.output.forward(&read)?)?;
         let normed = self.layer_norm2.forward(&x)?;
         // `gelu_pytorch_tanh`.

@@ -27,6 +27,13 @@ pub struct VisionSpec {
 }
 
 impl VisionSpec {
+    /// Every tensor by the family's name, with its shape.
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let mut tensors = self.tower.tensors();
+        tensors.extend(self.resampler.tensors());
+        tensors
+    }
+
     /// Reads the `config.json` of a MiniCPM-V.
     ///
     /// # Errors

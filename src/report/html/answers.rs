@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::data::{AnswerRow, Report};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::report::data::{AnswerRow, PictureRow, Report};
 
 use super::Limits;
 use super::page::{passage, shown};
@@ -22,18 +25,44 @@ pub(super) struct Answers {
 }
 
 /// One item.
-pub(super) struct Answer {
+pub(in crate::report) struct Answer {
     pub suite: String,
     pub item: String,
     pub kind: &'static str,
     pub prompt: String,
+    pub picture: Option<Shown>,
     pub target: Option<String>,
     pub sides: [Side; 2],
     pub alike: bool,
 }
 
+/// A picture.
+pub(in crate::report) struct Shown {
+    /// The file as an address, where it is small enough.
+    pub address: Option<String>,
+    /// Beginning of its hash.
+    pub name: String,
+}
+
+impl Shown {
+    /// What was checked to be PNG or JPEG; a browser is told which.
+    fn new(row: &PictureRow) -> Self {
+        let address = |bytes: &Vec<u8>| {
+            let kind = match bytes.starts_with(b"\xFF\xD8") {
+                true => "jpeg",
+                false => "png",
+            };
+            format!("data:image/{kind};base64,{}", STANDARD.encode(bytes))
+        };
+        Self {
+            address: row.bytes.as_ref().map(address),
+            name: row.sha256.chars().take(12).collect(),
+        }
+    }
+}
+
 /// One model's answer.
-pub(super) struct Side {
+pub(in crate::report) struct Side {
     pub class: &'static str,
     pub name: String,
     pub text: String,
@@ -65,7 +94,7 @@ impl Answers {
 }
 
 impl Answer {
-    fn new(row: &AnswerRow, names: &[String; 2], limit: usize) -> Self {
+    pub fn new(row: &AnswerRow, names: &[String; 2], limit: usize) -> Self {
         let side = |class, name: &String, text: &str, correct: Option<bool>| {
             let (symbol, mark) = match correct {
                 Some(true) => ("✓", "right"),
@@ -86,6 +115,7 @@ impl Answer {
             item: shown(&row.item),
             kind: KINDS[kind(row)],
             prompt: passage(&row.prompt, limit),
+            picture: row.picture.as_ref().map(Shown::new),
             target: row.target.as_ref().map(|text| passage(text, limit)),
             sides: [
                 side(

@@ -1,6 +1,6 @@
 //! The report as one self-contained page: no script, no request, everything escaped.
 
-mod answers;
+pub(super) mod answers;
 mod conclusion;
 mod curves;
 mod heatmap;

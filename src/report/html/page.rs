@@ -24,7 +24,8 @@ pub(in crate::report) struct Shell {
     pub tool: String,
     /// The style sheet; trusted, and therefore the only thing that is not escaped.
     pub css: &'static str,
-    /// Content security policy: no script, no request, and no style but the one above.
+    /// Content security policy: no script, no request, no picture but those in the page, and no style but the
+    /// one above.
     pub policy: String,
 }
 
@@ -36,7 +37,7 @@ impl Shell {
             tool: shown(tool),
             css: CSS,
             policy: format!(
-                "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'"
+                "default-src 'none'; img-src data:; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'"
             ),
         }
     }

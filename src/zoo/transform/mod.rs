@@ -10,6 +10,7 @@ mod widen;
 
 pub use layers::Layers;
 pub use noise::GaussianNoise;
+pub use noise::add as add_noise;
 pub use rename::Rename;
 pub use tokens::SwapTokenizer;
 pub use upcycle::Origin;

@@ -10,7 +10,8 @@ use super::super::dice::Dice;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GaussianNoise {
-    /// Standard deviation of the noise as a share of that of all matrix entries together.
+    /// Standard deviation of the noise as a share of that of all matrix entries of the language model
+    /// together.
     pub relative_sigma: f64,
     /// The standard deviation itself; known once it was applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -22,12 +23,7 @@ pub struct GaussianNoise {
 impl GaussianNoise {
     pub(super) fn apply(&self, checkpoint: &mut Checkpoint) -> Self {
         let sigma = self.relative_sigma * deviation(checkpoint);
-        for (role, weight) in &mut checkpoint.weights {
-            let mut dice = Dice::named(self.seed, &role.to_string());
-            for value in &mut weight.values {
-                *value = (f64::from(*value) + sigma * dice.normal()) as f32;
-            }
-        }
+        add(checkpoint, sigma, self.seed);
         Self {
             sigma: Some(sigma),
             ..self.clone()
@@ -35,7 +31,21 @@ impl GaussianNoise {
     }
 }
 
-/// Standard deviation of all matrix entries.
+/// Adds normal noise of standard deviation `sigma` to every weight.
+pub fn add(checkpoint: &mut Checkpoint, sigma: f64, seed: u64) {
+    let roles = checkpoint.weights.iter_mut();
+    let roles = roles.map(|(role, weight)| (role.to_string(), weight));
+    let sight = checkpoint.sight.iter_mut();
+    let sight = sight.map(|(name, weight)| (name.clone(), weight));
+    for (name, weight) in roles.chain(sight) {
+        let mut dice = Dice::named(seed, &name);
+        for value in &mut weight.values {
+            *value = (f64::from(*value) + sigma * dice.normal()) as f32;
+        }
+    }
+}
+
+/// Standard deviation of all matrix entries of the language model.
 fn deviation(checkpoint: &Checkpoint) -> f64 {
     let entries = || {
         checkpoint

@@ -7,6 +7,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::super::checkpoint::Checkpoint;
+use super::super::checkpoint::Mask;
 
 /// Takes the names and config of another family whose forward pass is the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,14 +23,48 @@ pub struct Rename {
 pub enum Disguise {
     /// The first Yi release (2023): two tensors per block renamed, `model_type` `Yi`.
     Yi,
+    /// A MiniCPM-V under variable names of its own and a class that no family has, as Llama3-V was
+    /// reported to be (OpenBMB/MiniCPM-V, issue 196, 2024). The names are ours.
+    Llama3v,
 }
 
 impl Rename {
     pub(super) fn apply(&self, checkpoint: &mut Checkpoint) {
         match self.family {
             Disguise::Yi => checkpoint.config = yi(&checkpoint.config),
+            Disguise::Llama3v => {
+                let names = LLAMA3V.iter();
+                let names = names.map(|(from, to)| ((*from).to_owned(), (*to).to_owned()));
+                checkpoint.mask = Some(Mask {
+                    config: llama3v(&checkpoint.config),
+                    renames: names.collect(),
+                });
+            }
         }
     }
+}
+
+/// What variables are called.
+const LLAMA3V: &[(&str, &str)] = &[
+    ("llm.model.", "language."),
+    ("embed_tokens", "words"),
+    ("layers.", "blocks."),
+    (".self_attn.", ".attention."),
+    (".mlp.", ".feed_forward."),
+    (".input_layernorm", ".attention_norm"),
+    (".post_attention_layernorm", ".feed_forward_norm"),
+    ("vpm.", "sight."),
+    ("resampler.", "perceiver."),
+    (".in_proj_", ".packed_"),
+];
+
+/// The same config under another class; which version it is is left out.
+fn llama3v(original: &Map<String, Value>) -> Map<String, Value> {
+    let mut config = original.clone();
+    config.shift_remove("version");
+    config.insert("architectures".to_owned(), json!(["Llama3VForCausalLM"]));
+    config.insert("model_type".to_owned(), json!("llama3v"));
+    config
 }
 
 /// The same numbers under Yi's class names and in its order; entries that say the same by default

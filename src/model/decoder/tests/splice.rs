@@ -56,6 +56,31 @@ fn what_is_spliced_in_is_run_as_a_token_would_be() {
 }
 
 #[test]
+fn a_batch_is_spliced_row_by_row() {
+    let spec = llama();
+    let decoder = inference(&spec);
+    let (batch, rows) = (tokens(2, 6), tokens(2, 4));
+    let rows = rows.to_dtype(DType::F32).expect("numbers");
+    let rows = Tensor::cat(&vec![rows.reshape((4, 2)).expect("sized"); 8], 1).expect("wide");
+    let run = |batch: &Tensor, rows: &Tensor| {
+        let splice = Splice {
+            places: &[4, 1],
+            embeddings: rows,
+        };
+        let logits = decoder.forward_spliced(batch, splice, None, &mut ());
+        bits(&logits.expect("runs"))
+    };
+    let both = run(&batch, &rows);
+    let alone: Vec<u32> = (0..2)
+        .flat_map(|row| {
+            let own = rows.narrow(0, 2 * row, 2).expect("two");
+            run(&batch.narrow(0, row, 1).expect("row"), &own)
+        })
+        .collect();
+    assert_eq!(both, alone);
+}
+
+#[test]
 fn what_does_not_fit_is_not_spliced_in() {
     let spec = llama();
     let decoder = inference(&spec);

@@ -8,6 +8,7 @@
 mod alike;
 mod font;
 mod glyph;
+mod inventory;
 mod raster;
 #[cfg(test)]
 mod toy_font;
@@ -22,6 +23,7 @@ use serde_json::Map;
 use serde_json::Value;
 
 pub use font::{BLOCKS, Font, Signs};
+pub use inventory::Inventory;
 
 use super::draw::Draw;
 use super::words::Words;
@@ -100,8 +102,10 @@ pub enum Source<'a> {
 /// What is to be rendered.
 #[derive(Clone, Copy)]
 pub struct Wish<'a> {
-    /// Of every choice.
+    /// Of every choice, but where `writings` makes its own.
     pub seed: u64,
+    /// Of the writings of each sign: the same signs by other hands. `seed` where there is none.
+    pub writings: Option<u64>,
     /// Pictures; the last sign may have fewer than [`WRITINGS`].
     pub items: usize,
     /// What is asked.
@@ -220,7 +224,8 @@ fn row(wish: &Wish<'_>, at: usize, sign: &Sign) -> Map<String, Value> {
         0 => Surface::Plain,
         _ => Surface::Slip,
     };
-    let mut draw = Draw::new(wish.seed, &format!("picture {id}"));
+    let hand = wish.writings.unwrap_or(wish.seed);
+    let mut draw = Draw::new(hand, &format!("picture {id}"));
     let grey = picture(&sign.glyph, surface, SIDE, &mut draw);
     let surface = match surface {
         Surface::Plain => "plain",
@@ -267,9 +272,12 @@ fn id(wish: &Wish<'_>, items: usize) -> String {
     if wish.labels != usual {
         id = format!("{id}-{}", wish.labels.name());
     }
-    match (wish.seed, items) {
-        (SHIPPED_SEED, ITEMS) => id,
-        (seed, items) => format!("{id}-{seed}-{items}"),
+    if (wish.seed, items) != (SHIPPED_SEED, ITEMS) {
+        id = format!("{id}-{}-{items}", wish.seed);
+    }
+    match wish.writings {
+        Some(hand) if hand != wish.seed => format!("{id}-by-{hand}"),
+        _ => id,
     }
 }
 
@@ -294,7 +302,7 @@ fn manifest(wish: &Wish<'_>, id: &str, items: usize, sha256: &str) -> String {
         "schema: kinprobe/suite/v1\n\
          suite: {id}\n\
          version: 1\n\
-         description: {items} pictures of signs of {script} (seed {seed}), {WRITINGS} writings of each on paper and \
+         description: {items} pictures of signs of {script} (seed {seed}{hand}), {WRITINGS} writings of each on paper and \
          bamboo, {labels}\n\
          license: {license}\n\
          dataset:\n  path: {id}.jsonl\n  sha256: {sha256}\n\
@@ -306,6 +314,10 @@ fn manifest(wish: &Wish<'_>, id: &str, items: usize, sha256: &str) -> String {
          score: {{kind: exact}}\n\
          tags: [surface]\n",
         seed = wish.seed,
+        hand = match wish.writings {
+            Some(hand) if hand != wish.seed => format!(", written by seed {hand}"),
+            _ => String::new(),
+        },
         labels = wish.labels.words(),
         prompt = wish.labels.prompt(),
     )

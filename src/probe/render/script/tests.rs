@@ -3,6 +3,7 @@ use super::*;
 fn invented(seed: u64, items: usize, labels: Labels) -> Pictures {
     let wish = Wish {
         seed,
+        writings: None,
         items,
         labels,
         source: Source::Invented,
@@ -48,6 +49,50 @@ fn writings_of_a_sign_share_its_label_and_nothing_else() {
     assert_eq!(different.len(), 24);
 }
 
+#[test]
+fn other_hands_write_the_same_signs() {
+    let by = |writings: Option<u64>| {
+        let wish = Wish {
+            seed: 3,
+            writings,
+            items: 16,
+            labels: Labels::Invented,
+            source: Source::Invented,
+        };
+        render(&wish).unwrap().rendered
+    };
+    let (usual, same, other) = (by(None), by(Some(3)), by(Some(9)));
+    assert_eq!(usual, same);
+    assert_eq!(other.id, format!("{}-by-9", usual.id));
+    let column = |dataset: &str, key: &str| -> Vec<String> {
+        let row = |line: &str| serde_json::from_str::<Value>(line).unwrap()[key].to_string();
+        dataset.lines().map(row).collect()
+    };
+    assert_eq!(
+        column(&usual.dataset, "target"),
+        column(&other.dataset, "target")
+    );
+    let pairs = column(&usual.dataset, "image").into_iter();
+    assert!(
+        pairs
+            .zip(column(&other.dataset, "image"))
+            .all(|(a, b)| a != b)
+    );
+}
+
+#[test]
+fn an_inventory_has_the_signs_of_the_suite() {
+    let rendered = invented(3, 24, Labels::Invented).rendered;
+    let inventory = Inventory::invented(3, 3).unwrap();
+    for (at, line) in rendered.dataset.lines().enumerate() {
+        let row: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(row["target"], inventory.word(at / WRITINGS));
+    }
+    let written = |name: &str| inventory.written(1, 5, name);
+    assert_eq!(written("one"), written("one"));
+    assert_ne!(written("one"), written("two"));
+}
+
 fn of_font(bytes: &[u8], signs: Signs, items: usize) -> Result<Pictures, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("toy.ttf");
@@ -55,6 +100,7 @@ fn of_font(bytes: &[u8], signs: Signs, items: usize) -> Result<Pictures, String>
     let font = Font::read(&path).unwrap();
     let wish = Wish {
         seed: 1,
+        writings: None,
         items,
         labels: Labels::True,
         source: Source::Font(&font, signs),

@@ -1,32 +1,44 @@
-//! Several comparisons at once: one table that leads to each report.
+//! Several comparisons at once: how the first was looked into, and one table that leads to each report.
+
+pub mod story;
 
 use std::path::Path;
 
 use askama::Template;
 use serde::Serialize;
 
+use crate::evidence::Table;
 use crate::text::ModelText;
 use crate::verdict::Findings;
 
-use super::data::Report;
-use super::error::Error;
-use super::finite;
-use super::html::names;
-use super::html::page::{Shell, sentence, shown};
-use super::json::pretty;
-use super::number::{self, PValue};
-use super::terminal::{self, LABELS, Labelled, Style};
-use super::words::{self, Marked};
-use super::write::{self, Paths};
+use crate::report::data::Report;
+use crate::report::error::Error;
+use crate::report::finite;
+use crate::report::html::answers::Answer;
+use crate::report::html::names;
+use crate::report::html::page::{Shell, sentence, shown};
+use crate::report::json::pretty;
+use crate::report::number::{self, PValue};
+use crate::report::terminal::{self, LABELS, Labelled, Style};
+use crate::report::words::{self, Marked};
+use crate::report::write::{self, Paths};
 
 /// Schema tag of the demo's `result.json`.
 pub const DEMO_SCHEMA: &str = "kinprobe/demo/v1";
+
+use story::Chapter;
+use story::Story;
+
+/// Characters of a prompt or an answer.
+const PASSAGE: usize = 300;
 
 /// Several comparisons.
 #[derive(Debug, Clone)]
 pub struct Demo {
     /// Program name and version.
     pub tool: String,
+    /// The first pair's, told in order.
+    pub story: Option<Story>,
     /// One row each, in the order shown.
     pub pairs: Vec<Pair>,
     /// Command that makes all of it again.
@@ -57,6 +69,12 @@ pub fn terminal(demo: &Demo, paths: Option<&Paths>, style: Style) -> String {
         )),
         String::new(),
     ];
+    if let Some(story) = &demo.story {
+        let text = format!("{}. {}", story.title, story.conclusion);
+        let told = [Labelled::new("looked into", &text, 4)];
+        lines.extend(terminal::block(&told, LABELS, style));
+        lines.push(String::new());
+    }
     let mut tail = vec![String::new()];
     let silent = |pair: &Pair| {
         words::lineage_in_list(&pair.report.findings.lineage).word == words::NOT_RELATED
@@ -143,6 +161,7 @@ pub fn json(demo: &Demo) -> Result<String, Error> {
     pretty(&DemoRow {
         schema: DEMO_SCHEMA,
         tool: &demo.tool,
+        story: demo.story.as_ref(),
         pairs: pairs.collect(),
         reproduce: &demo.reproduce,
     })
@@ -155,6 +174,10 @@ pub fn json(demo: &Demo) -> Result<String, Error> {
 pub fn html(demo: &Demo) -> Result<String, Error> {
     let page = DemoPage {
         shell: Shell::new("kinprobe demo", &demo.tool),
+        story: demo.story.as_ref().map(|story| {
+            let names = demo.pairs.first().map(|pair| names(&pair.report));
+            StoryView::new(story, &names.unwrap_or_default())
+        }),
         pairs: demo.pairs.iter().map(PairView::new).collect(),
         reproduce: ModelText::new(&*demo.reproduce).clipped(4000),
     };
@@ -174,6 +197,8 @@ pub fn write(dir: &Path, demo: &Demo) -> Result<Paths, Error> {
 struct DemoRow<'a> {
     schema: &'static str,
     tool: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    story: Option<&'a Story>,
     pairs: Vec<PairRow<'a>>,
     reproduce: &'a str,
 }
@@ -198,8 +223,58 @@ struct ModelRow<'a> {
 #[template(path = "demo.html", config = "src/report/templates/askama.toml")]
 struct DemoPage {
     shell: Shell,
+    story: Option<StoryView>,
     pairs: Vec<PairView>,
     reproduce: String,
+}
+
+struct StoryView {
+    title: String,
+    conclusion: String,
+    steps: Vec<ChapterView>,
+    examples: Vec<Answer>,
+}
+
+struct ChapterView {
+    title: String,
+    text: Vec<String>,
+    table: Option<Table>,
+    link: Option<(String, String)>,
+}
+
+impl StoryView {
+    fn new(story: &Story, names: &[String; 2]) -> Self {
+        let chapter = |step: &Chapter| ChapterView {
+            title: shown(&step.title),
+            text: step.text.iter().map(|text| sentence(text)).collect(),
+            table: step.table.as_ref().map(safe),
+            link: step
+                .link
+                .as_ref()
+                .map(|(folder, words)| (link(folder), shown(words))),
+        };
+        let examples = story.examples.iter();
+        Self {
+            title: shown(&story.title),
+            conclusion: sentence(&story.conclusion),
+            steps: story.steps.iter().map(chapter).collect(),
+            examples: examples
+                .map(|row| Answer::new(row, names, PASSAGE))
+                .collect(),
+        }
+    }
+}
+
+/// Every cell clipped, and control characters spelled out.
+fn safe(table: &Table) -> Table {
+    Table {
+        columns: table.columns.iter().map(|cell| shown(cell)).collect(),
+        rows: table
+            .rows
+            .iter()
+            .map(|row| row.iter().map(|cell| shown(cell)).collect())
+            .collect(),
+    }
 }
 
 struct PairView {
