@@ -95,13 +95,25 @@ pub enum Error {
     Decoder(#[from] model::decoder::Error),
     /// A model cannot be trained to see.
     #[error(transparent)]
-    Vision(#[from] model::vision::Error),
+    Vision(Box<model::vision::Error>),
     /// Signs cannot be made.
     #[error(transparent)]
-    Probe(#[from] crate::probe::Error),
+    Probe(Box<crate::probe::Error>),
     /// From candle.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+impl From<model::vision::Error> for Error {
+    fn from(error: model::vision::Error) -> Self {
+        Self::Vision(Box::new(error))
+    }
+}
+
+impl From<crate::probe::Error> for Error {
+    fn from(error: crate::probe::Error) -> Self {
+        Self::Probe(Box::new(error))
+    }
 }
 
 impl Error {

@@ -70,18 +70,20 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         let size = noise(&assessments);
         let findings = bench.judge(pair, &assessments);
         let [a, b] = pair.map(|dossier| &dossier.model.artefacts.reference);
-        let reproduce = format!("kinprobe compare {a} {b}");
+        let reproduce = format!("kinprobe compare {a} {b} --suite {}", SUITES.join(" "));
         let report = assemble::report(&bench, pair, assessments, findings, reproduce);
         report::write(&folder, &report)?;
         assemble::keep_recordings(&bench, &folder, pair)?;
         if other.name == SUSPECT {
             let overlap = signs::side_by_side(&bench, &folder, pair, &panel.population)?;
             let overlap = overlap.context("the suspect was shown no pictures")?;
-            told = Some(story::tell(Facts {
+            let (names, renames) = names(&bench, pair)?;
+            told = Some(story::tell(&Facts {
                 report: &report,
                 folder: &name,
                 overlap: &overlap,
-                names: names(&bench, pair)?,
+                names,
+                renames,
                 ladder: ladder(&bench, pair, size)?,
             }));
         }
@@ -145,8 +147,11 @@ fn ladder(bench: &Bench<'_>, pair: [&Dossier; 2], size: Option<f64>) -> Result<O
     Ok(Some(ladder::ladder(bench, pair, suite, size)?))
 }
 
-/// How the suspect's names were undone.
-fn names(bench: &Bench<'_>, [reference, suspect]: [&Dossier; 2]) -> Result<Vec<String>> {
+/// How the suspect's names were undone, and the changes that several tensors share.
+fn names(
+    bench: &Bench<'_>,
+    [reference, suspect]: [&Dossier; 2],
+) -> Result<(Vec<String>, Vec<String>)> {
     let given: ModelRef = suspect.model.artefacts.reference.parse()?;
     let as_found = bench.open(&given, &suspect.model.label)?;
     let mapping = mapping::map(&as_found.weights, &reference.model.weights)?;
@@ -162,13 +167,11 @@ fn names(bench: &Bench<'_>, [reference, suspect]: [&Dossier; 2]) -> Result<Vec<S
             mapping.summary()
         ),
     ];
-    let rules = mapping.rules.iter().map(|rule| format!("{rule}."));
-    lines.extend(rules);
     lines.extend(suspect.model.sight.iter().map(|sight| {
         format!(
             "{} tensors of its vision part were found in the same way.",
             sight.names.len()
         )
     }));
-    Ok(lines)
+    Ok((lines, mapping.rules))
 }

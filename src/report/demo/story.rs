@@ -54,8 +54,10 @@ pub struct Facts<'a> {
     pub folder: &'a str,
     /// Answers to pictures, of the pair first.
     pub overlap: &'a Overlap,
-    /// How the suspect's names were undone, in a line each.
+    /// How the suspect's names were undone, a paragraph each.
     pub names: Vec<String>,
+    /// Changes of names that several tensors share, in words.
+    pub renames: Vec<String>,
     /// The reference with more and more noise.
     pub ladder: Option<Ladder>,
 }
@@ -83,14 +85,14 @@ pub struct Rung {
 }
 
 /// Tells it.
-pub fn tell(facts: Facts<'_>) -> Story {
+pub fn tell(facts: &Facts<'_>) -> Story {
     let report = facts.report;
     let [reference, suspect] = [0, 1].map(|at| {
         let model = report.models.get(at);
         model.map_or_else(String::new, |model| model.label.clone())
     });
     let steps = vec![
-        names(&facts),
+        names(facts),
         runs(report, &suspect),
         evidence(
             "Is what is left one noise?",
@@ -103,11 +105,11 @@ pub fn tell(facts: Facts<'_>) -> Story {
             &["tokenizer.overlap", "config.diff"],
         ),
         weights(report),
-        answers(&facts, [&reference, &suspect]),
-        not_evidence(&facts),
-        panel(&facts),
+        answers(facts, [&reference, &suspect]),
+        not_evidence(facts),
+        panel(facts),
         schema(report),
-        ladder(&facts),
+        ladder(facts),
     ];
     Story {
         title: format!("{suspect} beside {reference}"),
@@ -131,7 +133,14 @@ fn names(facts: &Facts<'_>) -> Option<Chapter> {
     (!facts.names.is_empty()).then(|| Chapter {
         title: "Other names for the same parts?".to_owned(),
         text: facts.names.clone(),
-        table: None,
+        table: (!facts.renames.is_empty()).then(|| Table {
+            columns: vec!["in the suspect, for the reference's".to_owned()],
+            rows: facts
+                .renames
+                .iter()
+                .map(|rule| vec![rule.clone()])
+                .collect(),
+        }),
         link: None,
     })
 }
@@ -315,7 +324,7 @@ fn panel(facts: &Facts<'_>) -> Option<Chapter> {
         percent(pair.copied_fraction.high)
     ));
     Some(Chapter {
-        title: "What is".to_owned(),
+        title: "What is evidence".to_owned(),
         text,
         table: Some(Table {
             columns: ["index", "equal answers", "expected", "log10 p"]
