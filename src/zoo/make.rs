@@ -327,22 +327,21 @@ fn tensors(checkpoint: &Checkpoint) -> Result<Tensors, Error> {
 
 fn put_sight(checkpoint: &mut Checkpoint, tensors: sight::Tensors) -> Result<(), Error> {
     for (name, tensor) in tensors {
-        let weight = Matrix {
-            shape: tensor.dims().to_vec(),
-            values: tensor.flatten_all()?.to_vec1()?,
-        };
-        checkpoint.sight.insert(name, weight);
+        checkpoint.sight.insert(name, matrix(&tensor)?);
     }
     Ok(())
 }
 
 fn put(checkpoint: &mut Checkpoint, tensors: Tensors) -> Result<(), Error> {
     for (role, tensor) in tensors {
-        let weight = Matrix {
-            shape: tensor.dims().to_vec(),
-            values: tensor.flatten_all()?.to_vec1()?,
-        };
-        checkpoint.weights.insert(role, weight);
+        checkpoint.weights.insert(role, matrix(&tensor)?);
     }
     Ok(())
+}
+
+fn matrix(tensor: &Tensor) -> Result<Matrix, Error> {
+    Ok(Matrix {
+        shape: tensor.dims().to_vec(),
+        values: tensor.flatten_all()?.to_vec1()?,
+    })
 }

@@ -11,6 +11,7 @@ pub mod launder;
 pub mod list;
 mod loss;
 pub mod make;
+mod optimiser;
 pub mod pairs;
 mod pupil;
 pub mod random;

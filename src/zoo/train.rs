@@ -8,11 +8,6 @@ use std::collections::BTreeMap;
 
 use candle_core::Device;
 use candle_core::Tensor;
-use candle_core::Var;
-use candle_core::backprop::GradStore;
-use candle_nn::AdamW;
-use candle_nn::Optimizer;
-use candle_nn::ParamsAdamW;
 use tokenizers::Tokenizer;
 
 use crate::model::Decoder;
@@ -28,6 +23,7 @@ use super::error::Error;
 use super::loss::Target;
 use super::loss::cross_entropy;
 use super::loss::soft_cross_entropy;
+use super::optimiser::Optimiser;
 use super::pupil::Pupil;
 use super::recipe::Course;
 use super::sight::Lessons;
@@ -35,9 +31,6 @@ use super::sight::Sight;
 
 /// Weights by role, each with its shape.
 pub type Tensors = BTreeMap<Role, Tensor>;
-
-/// Gradients longer than this (Euclidean norm over all weights) are shortened to it.
-const LONGEST_GRADIENT: f64 = 1.0;
 
 /// One finished optimiser step.
 #[derive(Debug, Clone, Copy)]
@@ -268,75 +261,6 @@ fn batch(text: &[Target], course: &Course, step: usize) -> Result<(Tensor, Vec<T
     Ok((inputs, text[start + 1..=start + size].to_vec()))
 }
 
-/// AdamW with the course's schedule: decay on matrices, none on gains.
-struct Optimiser<'a> {
-    course: &'a Course,
-    vars: Vec<Var>,
-    matrices: AdamW,
-    vectors: AdamW,
-}
-
-impl<'a> Optimiser<'a> {
-    fn new(vars: Vec<Var>, course: &'a Course) -> Result<Self, Error> {
-        let (matrices, vectors): (Vec<Var>, Vec<Var>) =
-            vars.iter().cloned().partition(|var| var.rank() >= 2);
-        let params = |weight_decay| ParamsAdamW {
-            lr: 0.0,
-            beta1: 0.9,
-            beta2: 0.95,
-            eps: 1e-8,
-            weight_decay,
-        };
-        Ok(Self {
-            course,
-            vars,
-            matrices: AdamW::new(matrices, params(course.weight_decay))?,
-            vectors: AdamW::new(vectors, params(0.0))?,
-        })
-    }
-
-    fn step(&mut self, loss: &Tensor, step: usize) -> Result<(), Error> {
-        let mut gradients = loss.backward()?;
-        shorten(&mut gradients, &self.vars)?;
-        let rate = learning_rate(self.course, step);
-        for group in [&mut self.matrices, &mut self.vectors] {
-            group.set_learning_rate(rate);
-            group.step(&gradients)?;
-        }
-        Ok(())
-    }
-}
-
-fn shorten(gradients: &mut GradStore, vars: &[Var]) -> Result<(), Error> {
-    let mut square = 0.0;
-    for var in vars {
-        if let Some(gradient) = gradients.get(var) {
-            square += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
-        }
-    }
-    let length = square.sqrt();
-    if length <= LONGEST_GRADIENT {
-        return Ok(());
-    }
-    for var in vars {
-        if let Some(gradient) = gradients.remove(var) {
-            gradients.insert(var, (gradient * (LONGEST_GRADIENT / length))?);
-        }
-    }
-    Ok(())
-}
-
-/// Linear rise, then half a cosine down to the final share.
-fn learning_rate(course: &Course, step: usize) -> f64 {
-    let highest = course.learning_rate;
-    if step < course.warmup {
-        return highest * (step + 1) as f64 / course.warmup as f64;
-    }
-    let done = (step - course.warmup) as f64 / (course.steps - course.warmup).max(1) as f64;
-    let cosine = 0.5 * (1.0 + (std::f64::consts::PI * done).cos());
-    highest * (course.final_share + (1.0 - course.final_share) * cosine)
-}
-
 fn entropy(text: &[Target], vocab_size: usize) -> f64 {
     let mut weights = vec![0f64; vocab_size];
     for target in text {
@@ -352,7 +276,7 @@ fn entropy(text: &[Target], vocab_size: usize) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use tokenizers::Tokenizer;
@@ -363,11 +287,10 @@ mod tests {
     use super::Lesson;
     use super::Trained;
     use super::initial;
-    use super::learning_rate;
     use super::train;
     use crate::model::spec;
 
-    fn course(steps: usize) -> Course {
+    pub(in crate::zoo) fn course(steps: usize) -> Course {
         Course {
             world_seed: 1,
             order_seed: 2,
@@ -474,15 +397,5 @@ mod tests {
         assert_eq!(bits(&one), bits(&again));
         let (other, _) = trained(8);
         assert_ne!(bits(&one), bits(&other));
-    }
-
-    #[test]
-    fn the_learning_rate_rises_then_falls_to_its_final_share() {
-        let course = course(100);
-        let rate = |step| learning_rate(&course, step);
-        assert!((rate(0) - 1e-3).abs() < 1e-12);
-        assert!((rate(4) - 5e-3).abs() < 1e-12);
-        assert!((5..99).all(|step| rate(step + 1) < rate(step)));
-        assert!((5e-4..5.2e-4).contains(&rate(99)), "{}", rate(99));
     }
 }
