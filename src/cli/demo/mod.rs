@@ -47,7 +47,7 @@ const MOST: [usize; 2] = [usize::MAX, 100];
 const SUSPECT: &str = "script-suspect";
 
 /// Who is held against the original beside the suspect; the rest are of the panel.
-const OTHERS: &[&str] = &["script-finetuned", "script-all-1", "script-public-1"];
+const OTHERS: &[&str] = &["script-finetuned", "script-all-1"];
 
 /// Looks into the suspect, then holds others of known relation against the original.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
