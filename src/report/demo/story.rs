@@ -14,9 +14,6 @@ use crate::report::words;
 /// Examples that are shown.
 const EXAMPLES: usize = 24;
 
-/// The rows of the panel's own pairs that the naive test calls as well are counted at this level.
-const MILLION: &str = "one in a million";
-
 /// A story.
 #[derive(Debug, Clone, Serialize)]
 pub struct Story {
@@ -279,7 +276,7 @@ fn not_evidence(facts: &Facts<'_>) -> Option<Chapter> {
     )];
     if let Some(below) = overlap.not_evidence.panel_pairs_below_1e_6.value() {
         text.push(format!(
-            "Here, {} of {} pairs of the panel, all of them models that were trained separately, fall below {MILLION} by it.",
+            "Here, {} of {} pairs of the panel, all of them models that were trained separately, fall below one in a million by it.",
             below.by_error_overlap, below.pairs
         ));
     }
