@@ -226,6 +226,8 @@ impl Strangers {
             ability_sd: 0.3,
             subjects: 1,
             skill_sd: 0.0,
+            own: 0.0,
+            leaning: 0.0,
             options_known: true,
         };
         let mut rng = random::stream(11, "strangers");

@@ -152,6 +152,8 @@ fn world(settings: &Overlap, cell: &Cell) -> World {
         ability_sd: settings.ability.1,
         subjects: cell.subjects,
         skill_sd: cell.skill_sd,
+        own: cell.own,
+        leaning: cell.leaning,
         options_known: cell.options_known,
     }
 }

@@ -55,6 +55,12 @@ pub struct Cell {
     /// Standard deviation of a model's extra ability in a subject.
     #[serde(default)]
     pub skill_sd: f64,
+    /// Share of wrong answers that are a model's own, at mean ability.
+    #[serde(default)]
+    pub own: f64,
+    /// Log odds of a tempting wrong answer against one's own, per standard deviation of the ability.
+    #[serde(default)]
+    pub leaning: f64,
     /// Models of the panel.
     pub panel: usize,
     /// Pairs of independent models.
@@ -81,6 +87,12 @@ impl Overlap {
             Some("overlap: more copies than pairs in a panel".to_owned())
         } else if names.len() < self.worlds.len() {
             Some("overlap: two worlds have one name".to_owned())
+        } else if let Some(cell) = self
+            .worlds
+            .iter()
+            .find(|cell| !(0.0..1.0).contains(&cell.own))
+        {
+            Some(format!("overlap: {}: own is a share below 1", cell.name))
         } else {
             self.worlds.iter().find(small).map(|cell| {
                 format!(

@@ -19,7 +19,7 @@ pub(super) struct SharedAnswers;
 
 static CARD: Card = Card {
     id: "behaviour.shared_answers",
-    version: 1,
+    version: 2,
     family: "behaviour.shared_answers",
     title: "same wrong answers, beside a panel of independent models",
     measures: "Items with a truth that both models get wrong with the same answer, over all suites that the panel answered as \

@@ -4,6 +4,7 @@
 //! said beside other models; see [`NotEvidence`] for the numbers that pretend to say it without.
 
 mod anytime;
+mod confusion;
 mod consensus;
 mod data;
 mod free_text;
@@ -25,6 +26,7 @@ mod tests;
 
 pub use anytime::AnytimeRow;
 pub use anytime::Until;
+pub use confusion::Confusion;
 pub use consensus::Deviation;
 pub use data::*;
 pub use free_text::TextErrors;

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::Settings;
 use super::anytime;
 use super::anytime::AnytimeRow;
+use super::confusion::{Confusion, Tables};
 use super::consensus::without_truth;
 use super::data::Stated;
 use super::indices::CalibrationRow;
@@ -77,6 +78,8 @@ pub struct PanelPair {
     pub indices: Vec<IndexRow>,
     /// Rank of the pair's z of same wrong answers among those of both models with panel members.
     pub rank: Rank,
+    /// What is taken for what, less what the panel takes for it: no test, a description.
+    pub confusion: Stated<Confusion>,
     /// Same wrong answers under a test that may be looked at while answers still come in.
     pub at_any_time: Stated<AnytimeRow>,
     /// Share of its answers that the second would repeat from the first, the rest its own.
@@ -162,6 +165,7 @@ pub(super) fn against(view: &View<'_>, settings: &Settings) -> Stated<AgainstPan
     let twins = Twins::of(view, &items, settings.seed);
     let calibrations = Calibrations::new(&law, twins.as_ref());
     let fair = anytime::fair(calibrations.fair, twins.as_ref());
+    let confusions = Tables::new(view, panel);
     let compared: Vec<usize> = settings.compared(view.columns.len());
     let pairs: Vec<(usize, usize)> = compared
         .iter()
@@ -194,6 +198,7 @@ pub(super) fn against(view: &View<'_>, settings: &Settings) -> Stated<AgainstPan
             first: label(first),
             second: label(second),
             rank: rank(&pair, beside(first), beside(second)),
+            confusion: confusions.of(first, second),
             at_any_time: anytime::row(&pair, &fair, settings.until),
             copied_fraction: copied,
             copied_fraction_other_way: self::copied(&back, &calibrations).0,

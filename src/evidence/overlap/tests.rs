@@ -216,6 +216,49 @@ fn what_is_said_without_knowing_is_counted() {
     assert!(none.runs[0].habits.value().is_none());
 }
 
+/// Two models with one rare confusion in common, and a panel that has a common one: what all confuse
+/// cancels, what two have for themselves stands out.
+#[test]
+fn confusions_that_everybody_has_cancel() {
+    let log = |answers: [&str; 8]| {
+        let row = |(item, answer): (usize, &&str)| {
+            let target = if item < 4 { "ka" } else { "lo" };
+            serde_json::json!({"id": item, "target": target, "answer": answer}).to_string()
+        };
+        let rows: Vec<String> = answers.iter().enumerate().map(row).collect();
+        rows.join("\n")
+    };
+    let common = ["ko", "ko", "ka", "ka", "lo", "lo", "lo", "lo"];
+    let pair = ["ko", "ko", "ka", "ka", "mi", "mi", "mi", "lo"];
+    let of = |answers: [[&str; 8]; 5]| {
+        let settings = Settings {
+            panel: vec![2, 3, 4],
+            ..Settings::default()
+        };
+        let overlap = overlap(&sheet_of(&answers.map(log)), &settings);
+        overlap.panel.value().unwrap().pairs[0].confusion.clone()
+    };
+    let odd = ["ko", "ka", "ko", "na", "lo", "lo", "lo", "lo"];
+    let other = ["ko", "ko", "ka", "ka", "lo", "lo", "lo", "na"];
+    let found = of([pair, pair, common, odd, other])
+        .value()
+        .cloned()
+        .unwrap();
+    assert_eq!((found.classes, found.kinds), (2, 2));
+    assert!((found.overlap - 1.0).abs() < 1e-12, "{found:?}");
+    let apart = of([pair, common, common, odd, other])
+        .value()
+        .cloned()
+        .unwrap();
+    assert!(apart.overlap < 0.3, "{apart:?}");
+    let once = ["ka"; 8];
+    let nothing = of([once, once, common, odd, other]);
+    assert!(
+        nothing.value().is_some(),
+        "a panel's confusions that two lack are theirs in common"
+    );
+}
+
 #[test]
 fn without_a_truth_departures_from_the_others_are_counted() {
     let log = |answers: &str| {

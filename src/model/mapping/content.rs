@@ -11,6 +11,10 @@ use crate::model::tensors::Error;
 /// Added to a cost so that among equals the order of names (`val_9` before `val_10`) is that of roles.
 const ORDER: f64 = 1e-12;
 
+/// What a distance counts between patterns that name the same part. Names may lie, so that a clear content
+/// overrules them; noise can make all contents of one shape much alike, and then they decide.
+const SAME_PART: f64 = 0.5;
+
 /// Distances within a class beyond which only those of pairs are taken: some seconds of work.
 const MOST_DISTANCES: usize = 1 << 24;
 
@@ -58,7 +62,8 @@ pub(super) fn patterns(
             let (distance, _) = outlines.distance(board, *held, *target);
             distance
         });
-        costs.push((distances.sum::<f64>() / one.pairs.len() as f64, at));
+        let distance = distances.sum::<f64>() / one.pairs.len() as f64;
+        costs.push((distance * if one.same_part { SAME_PART } else { 1.0 }, at));
     }
     costs.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     let (mut ours, mut theirs) = (BTreeSet::new(), BTreeSet::new());

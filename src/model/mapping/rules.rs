@@ -163,6 +163,8 @@ pub(super) struct Patterns {
     pub pairs: Vec<(usize, usize, bool)>,
     pub ours: usize,
     pub theirs: usize,
+    /// Whether both name the same part of a layer: their last two words are equal.
+    pub same_part: bool,
 }
 
 /// All pairs of patterns that may be one renamed: `layers.#.ln1` and `layers.#.input_layernorm`, if
@@ -193,10 +195,17 @@ pub(super) fn patterns(board: &Board<'_>) -> Vec<Patterns> {
                 pairs,
                 ours: our_place,
                 theirs: their_place,
+                same_part: last_words(our_pattern) == last_words(their_pattern),
             });
         }
     }
     found
+}
+
+/// `k_proj.weight` of `layers.#.attention.k_proj.weight`.
+fn last_words(pattern: &str) -> &str {
+    let mut stops = pattern.rmatch_indices('.').map(|(at, _)| at + 1);
+    &pattern[stops.nth(1).unwrap_or(0)..]
 }
 
 fn by_pattern<'a>(names: impl Iterator<Item = (&'a str, usize)>) -> BTreeMap<String, Alike> {

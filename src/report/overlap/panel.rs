@@ -1,7 +1,7 @@
 //! Pairs beside a panel of other models: tables for the terminal and the page.
 
 use super::MISSING;
-use super::panel_words::{at_any_time, cells, claim_words, power, rank, share, title};
+use super::panel_words::{at_any_time, cells, claim_words, confusion, power, rank, share, title};
 use super::reason;
 use crate::evidence::overlap::AgainstPanel;
 use crate::evidence::overlap::ClaimRow;
@@ -56,6 +56,7 @@ fn one(pair: &PanelPair, style: Style) -> Vec<String> {
     let mut lines = terminal::columns_table(&columns, 1..6, rows.collect(), style);
     let words = [
         Labelled::new("rank", &rank(pair), 1),
+        Labelled::new("confusions", &confusion(&pair.confusion), 3),
         Labelled::new("at any time", &at_any_time(&pair.at_any_time), 3),
         Labelled::new(
             "copied share",
@@ -149,6 +150,7 @@ pub(super) struct Section {
 pub(super) struct Pair {
     pub name: String,
     pub rank: String,
+    pub confusion: String,
     pub at_any_time: String,
     pub copied: String,
     pub copied_other: String,
@@ -211,6 +213,7 @@ impl Pair {
         Self {
             name: format!("{} and {}", word(&pair.first), word(&pair.second)),
             rank: rank(pair),
+            confusion: confusion(&pair.confusion),
             at_any_time: at_any_time(&pair.at_any_time),
             copied: share(&pair.copied_fraction),
             copied_other: share(&pair.copied_fraction_other_way),

@@ -4,6 +4,7 @@ use super::MISSING;
 use super::reason;
 use crate::evidence::overlap::AnytimeRow;
 use crate::evidence::overlap::ClaimRow;
+use crate::evidence::overlap::Confusion;
 use crate::evidence::overlap::Copied;
 use crate::evidence::overlap::IndexResult;
 use crate::evidence::overlap::PanelPair;
@@ -52,6 +53,23 @@ pub(super) fn rank(pair: &PanelPair) -> String {
         "{}, of {} panel models",
         number::p_value(pair.rank.log10_p),
         pair.rank.members
+    )
+}
+
+/// What both take for what, beside the panel.
+pub(super) fn confusion(stated: &Stated<Confusion>) -> String {
+    let Some(found) = stated.value() else {
+        return format!("{MISSING}: {}", reason(stated).unwrap_or_default());
+    };
+    format!(
+        "cosine {:.2} of what is taken for what, less what the panel takes for it ({} kinds of confusion among {} right \
+         answers); {} pairs of the panel: median {:.2}, largest {:.2}; a description, no test",
+        found.overlap,
+        number::count(found.kinds),
+        number::count(found.classes),
+        number::count(found.panel_pairs),
+        found.panel_median,
+        found.panel_largest
     )
 }
 

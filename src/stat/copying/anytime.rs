@@ -159,6 +159,8 @@ mod tests {
             ability_sd: 0.5,
             subjects,
             skill_sd: if subjects > 1 { 0.7 } else { 0.0 },
+            own: 0.0,
+            leaning: 0.0,
             options_known: false,
         }
     }
@@ -234,7 +236,16 @@ mod tests {
             tilt: 0.0,
             spread: 1.0,
         };
-        let of = |items: Vec<PairItem>| anytime(&PairLaw { items }, &fair, 0.05f64.ln());
+        let of = |items: Vec<PairItem>| {
+            anytime(
+                &PairLaw {
+                    items,
+                    ..PairLaw::default()
+                },
+                &fair,
+                0.05f64.ln(),
+            )
+        };
         let found = of(vec![item(true, true); 50]);
         assert_eq!(
             (found.both_wrong, found.ln_e, found.reached),

@@ -1,6 +1,6 @@
 //! Whether the panel's own pairs are as alike as the panel's law says, and what to take off if not.
 
-use super::count::Count;
+use super::count::Tail;
 use super::law::{PairLaw, PanelLaw};
 
 /// What pairs of independent models show against a law that left both of them out: the law's errors
@@ -75,7 +75,7 @@ impl Calibration {
 
     /// The count that is left when the panel's excess over the law is taken off and the rest divided by
     /// the panel's excess spread. A panel that is less alike than the law says earns nothing.
-    pub fn reduced(&self, count: &Count, observed: usize) -> usize {
+    pub fn reduced(&self, count: &impl Tail, observed: usize) -> usize {
         let (mean, sd) = (count.mean(), count.variance().sqrt());
         let excess = observed as f64 - mean - self.mean.max(0.0) * sd;
         let left = mean + excess / self.sd.max(1.0);
@@ -87,7 +87,7 @@ impl Calibration {
 
 impl Tested {
     /// `observed` beside its law.
-    pub fn new(count: &Count, observed: usize, calibration: Option<&Calibration>) -> Self {
+    pub fn new(count: &impl Tail, observed: usize, calibration: Option<&Calibration>) -> Self {
         let ln_p = count.ln_tail(observed);
         let calibrated = calibration.map(|calibration| {
             let left = calibration.reduced(count, observed);

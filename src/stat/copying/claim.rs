@@ -1,7 +1,7 @@
 //! More alike than other derivatives of the base that the suspect is said to come from?
 
 use super::calibration::{Calibration, Tested};
-use super::count::Count;
+use super::count::{Count, Tail};
 use super::law::{PairLaw, PanelLaw};
 use super::rank::rank_ln_p;
 use crate::stat::tails::student_ln_tail;

@@ -2,6 +2,32 @@
 
 use crate::stat::tails::log_sum_exp;
 
+/// A number of things that happened, with its law.
+pub trait Tail {
+    /// Number of counts that are added.
+    fn len(&self) -> usize;
+
+    /// Mean of the sum.
+    fn mean(&self) -> f64;
+
+    /// Variance of the sum.
+    fn variance(&self) -> f64;
+
+    /// `ln P(sum >= at_least)`; minus infinity where it is impossible.
+    fn ln_tail(&self, at_least: usize) -> f64;
+
+    /// Whether there is nothing to count.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Standard deviations that `observed` lies above the mean; `None` where the sum cannot vary.
+    fn z(&self, observed: f64) -> Option<f64> {
+        let variance = self.variance();
+        (variance > 0.0).then(|| (observed - self.mean()) / variance.sqrt())
+    }
+}
+
 /// Cells below this share of all are left out at the ends of a law while it is summed up.
 const NOTHING: f64 = 1e-30;
 
@@ -24,56 +50,6 @@ impl Count {
         Self {
             laws: laws.into_iter().collect(),
         }
-    }
-
-    /// Number of counts.
-    pub fn len(&self) -> usize {
-        self.laws.len()
-    }
-
-    /// Whether there is nothing to count.
-    pub fn is_empty(&self) -> bool {
-        self.laws.is_empty()
-    }
-
-    /// Mean of the sum.
-    pub fn mean(&self) -> f64 {
-        self.laws.iter().map(|law| moments(law, 0.0).1).sum()
-    }
-
-    /// Variance of the sum.
-    pub fn variance(&self) -> f64 {
-        self.laws.iter().map(|law| moments(law, 0.0).2).sum()
-    }
-
-    /// Standard deviations that `observed` lies above the mean; `None` where the sum cannot vary.
-    pub fn z(&self, observed: f64) -> Option<f64> {
-        let variance = self.variance();
-        (variance > 0.0).then(|| (observed - self.mean()) / variance.sqrt())
-    }
-
-    /// `ln P(sum >= at_least)`, exact to rounding however small; minus infinity where it is impossible.
-    ///
-    /// By dynamic programming over the counts, after tilting every law by `e^(t k)` with `t` such that
-    /// the tilted mean is `at_least`: the tail is then where the tilted law has its weight, so that
-    /// plain numbers do not run out, and `P(sum = k) = e^(psi - t k) P_tilted(sum = k)`, `psi` the sum of
-    /// the logarithms of the laws' generating functions at `t`. All terms are positive: nothing cancels.
-    pub fn ln_tail(&self, at_least: usize) -> f64 {
-        let most: usize = self.laws.iter().map(|law| largest(law)).sum();
-        if at_least == 0 {
-            return 0.0;
-        }
-        if at_least > most {
-            return f64::NEG_INFINITY;
-        }
-        let tilt = self.tilt(at_least as f64);
-        let psi: f64 = self.laws.iter().map(|law| moments(law, tilt).0).sum();
-        let sum = Window::sum(&self.laws, tilt);
-        let terms = sum.cells.iter().enumerate().filter_map(|(at, mass)| {
-            let k = sum.from + at;
-            (k >= at_least && *mass > 0.0).then(|| mass.ln() - tilt * (k - at_least) as f64)
-        });
-        (psi - tilt * at_least as f64 + log_sum_exp(terms)).min(0.0)
     }
 
     /// The tilt, at least 0, at which the mean is within half a count of `wanted`, by Newton's steps
@@ -104,6 +80,44 @@ impl Count {
             };
         }
         tilt
+    }
+}
+
+impl Tail for Count {
+    fn len(&self) -> usize {
+        self.laws.len()
+    }
+
+    fn mean(&self) -> f64 {
+        self.laws.iter().map(|law| moments(law, 0.0).1).sum()
+    }
+
+    fn variance(&self) -> f64 {
+        self.laws.iter().map(|law| moments(law, 0.0).2).sum()
+    }
+
+    /// `ln P(sum >= at_least)`, exact to rounding however small; minus infinity where it is impossible.
+    ///
+    /// By dynamic programming over the counts, after tilting every law by `e^(t k)` with `t` such that
+    /// the tilted mean is `at_least`: the tail is then where the tilted law has its weight, so that
+    /// plain numbers do not run out, and `P(sum = k) = e^(psi - t k) P_tilted(sum = k)`, `psi` the sum of
+    /// the logarithms of the laws' generating functions at `t`. All terms are positive: nothing cancels.
+    fn ln_tail(&self, at_least: usize) -> f64 {
+        let most: usize = self.laws.iter().map(|law| largest(law)).sum();
+        if at_least == 0 {
+            return 0.0;
+        }
+        if at_least > most {
+            return f64::NEG_INFINITY;
+        }
+        let tilt = self.tilt(at_least as f64);
+        let psi: f64 = self.laws.iter().map(|law| moments(law, tilt).0).sum();
+        let sum = Window::sum(&self.laws, tilt);
+        let terms = sum.cells.iter().enumerate().filter_map(|(at, mass)| {
+            let k = sum.from + at;
+            (k >= at_least && *mass > 0.0).then(|| mass.ln() - tilt * (k - at_least) as f64)
+        });
+        (psi - tilt * at_least as f64 + log_sum_exp(terms)).min(0.0)
     }
 }
 

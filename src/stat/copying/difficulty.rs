@@ -53,6 +53,12 @@ pub(super) struct Chances {
     pub(super) both_right: f64,
 }
 
+impl Chances {
+    pub(super) fn both_wrong(&self) -> f64 {
+        (1.0 - self.first_right - self.second_right + self.both_right).max(0.0)
+    }
+}
+
 /// [`Chances`] by class of items and by how many of the two (those who are members) were right.
 pub(super) struct Table<'d> {
     difficulty: &'d Difficulty,

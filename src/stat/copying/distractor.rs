@@ -18,6 +18,8 @@ const ROUNDS: usize = 60;
 #[derive(Debug, Clone)]
 pub(super) struct Distractor {
     items: Vec<Urn>,
+    /// Of each item, what [`Others::two_alike`] gives when nobody is left out: most of what is asked.
+    alike: Vec<f64>,
 }
 
 /// One item's wrong answers.
@@ -67,7 +69,19 @@ impl Distractor {
         for (urn, likelihood) in items.iter_mut().zip(&likelihoods) {
             urn.weights = posterior(&prior, likelihood);
         }
-        Self { items }
+        let alike = items.iter().map(|urn| Others::new(urn).two_alike());
+        Self {
+            alike: alike.collect(),
+            items,
+        }
+    }
+
+    /// Probability that two further wrong answers are equal, without these of members.
+    pub(super) fn two_alike(&self, item: usize, gone: Gone) -> f64 {
+        match gone {
+            [None, None] => self.alike[item],
+            gone => self.without(item, gone).two_alike(),
+        }
     }
 
     /// One item without these wrong answers of members.
@@ -92,9 +106,9 @@ impl<'u> Others<'u> {
         }
     }
 
-    /// Probability that two further wrong answers are equal: with `h` the prior mass of an option,
+    /// See [`Distractor::two_alike`]: with `h` the prior mass of an option,
     /// `sum (c + h) (c + h + 1)` over all options, by the sums of `c` and its square.
-    pub(super) fn two_alike(&self) -> f64 {
+    fn two_alike(&self) -> f64 {
         let base = self.squares + self.total;
         mean(&self.weights, |s| {
             let all = self.total + s;

@@ -173,6 +173,7 @@ mod tests {
         };
         PairLaw {
             items: items.iter().enumerate().map(item).collect(),
+            ..PairLaw::default()
         }
     }
 

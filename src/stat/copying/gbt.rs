@@ -1,7 +1,7 @@
 //! The generalised binomial test: equal answers, right or wrong.
 
 use super::calibration::{Calibration, Tested};
-use super::count::Count;
+use super::count::{Count, Tail};
 use super::law::PairLaw;
 
 /// What the test's p-value is the probability of.

@@ -3,6 +3,8 @@
 use super::answers::Answers;
 use super::difficulty::{Difficulty, Table};
 use super::distractor::Distractor;
+use super::leaning::{Cell, Leaning};
+use super::scaled::Factor;
 
 /// The response law of a panel: right answers by Rasch's law, wrong ones from an urn per item.
 ///
@@ -11,13 +13,16 @@ use super::distractor::Distractor;
 /// the urn's concentration is known from a panel of a few models: what a small panel leaves open is left
 /// open, as the laws of both, given the answers of the members, over which every probability is a mean.
 /// Where two models are looked at, their own answers are left out first (members or not), and what is
-/// still open is the same for both: that makes them agree by more than the product of their laws.
+/// still open is the same for both: that makes them agree by more than the product of their laws. How
+/// much likelier than others either is to give a wrong answer that others give is taken from what it shares with
+/// the members, the other of the two not among them.
 #[derive(Debug, Clone)]
 pub struct PanelLaw<'a> {
     answers: &'a Answers,
     members: Vec<usize>,
     difficulty: Difficulty,
     distractor: Distractor,
+    leaning: Leaning,
 }
 
 /// The law of a model's answers to one item.
@@ -36,6 +41,9 @@ pub struct ItemLaw {
 pub struct PairLaw {
     /// In the order of the items.
     pub items: Vec<PairItem>,
+    /// How much likelier than of an average pair the same wrong answers of these two are held to be, which is
+    /// in the numbers of the items.
+    pub leaning: Factor,
 }
 
 /// One item: what two models answered, and how likely that is if they are independent.
@@ -79,12 +87,17 @@ impl<'a> PanelLaw<'a> {
         members.sort_unstable();
         members.dedup();
         members.retain(|member| *member < answers.models());
-        Self {
+        let mut law = Self {
             difficulty: Difficulty::fit(answers, &members),
             distractor: Distractor::fit(answers, &members),
+            leaning: Leaning::default(),
             answers,
             members,
-        }
+        };
+        law.leaning = Leaning::fit(answers.models(), &law.members, |model, member| {
+            law.shared_wrong(model, member)
+        });
+        law
     }
 
     /// The answers that the law is about.
@@ -102,11 +115,15 @@ impl<'a> PanelLaw<'a> {
         if first.max(second) >= self.answers.models() {
             return PairLaw::default();
         }
+        let leaning = self.leaning.of_pair(first, second);
         let table = self.difficulty.table(first, second);
         let shared = self.answers.shared(first, second);
-        let items = shared.map(|(item, a, b)| self.item(&table, (first, second), (item, a, b)));
+        let more = leaning.value();
+        let items =
+            shared.map(|(item, a, b)| self.item(&table, (first, second), (item, a, b), more));
         PairLaw {
             items: items.collect(),
+            leaning,
         }
     }
 
@@ -131,30 +148,47 @@ impl<'a> PanelLaw<'a> {
         })
     }
 
+    /// Same wrong answers of two models, and what is expected of any two of their abilities.
+    fn shared_wrong(&self, first: usize, second: usize) -> Cell {
+        let table = self.difficulty.table(first, second);
+        let mut cell = Cell::default();
+        for (item, a, b) in self.answers.shared(first, second) {
+            let [first_right, second_right] = [a, b].map(|code| self.answers.is_right(item, code));
+            let gone = [(first, a), (second, b)]
+                .map(|(model, code)| self.wrong_of_member(model, code, item));
+            let chances = table.at(item, first_right, second_right);
+            let both_wrong = chances.map_or(1.0, |chances| chances.both_wrong());
+            cell.expected += both_wrong * self.distractor.two_alike(item, gone);
+            cell.seen += f64::from(u8::from(a == b && !first_right));
+        }
+        cell
+    }
+
     fn item(
         &self,
         table: &Table<'_>,
         (first, second): (usize, usize),
         (item, a, b): (usize, u32, u32),
+        more: f64,
     ) -> PairItem {
         let [first_right, second_right] = [a, b].map(|code| self.answers.is_right(item, code));
         let gone =
             [(first, a), (second, b)].map(|(model, code)| self.wrong_of_member(model, code, item));
-        let others = self.distractor.without(item, gone);
         let (right, both_right, both_wrong) = match table.at(item, first_right, second_right) {
-            Some(chances) => {
-                let both_wrong =
-                    1.0 - chances.first_right - chances.second_right + chances.both_right;
-                (chances.first_right, chances.both_right, both_wrong.max(0.0))
-            }
+            Some(chances) => (
+                chances.first_right,
+                chances.both_right,
+                chances.both_wrong(),
+            ),
             None => (0.0, 0.0, 1.0),
         };
         let repeats = if first_right {
             both_right / right
         } else {
-            both_wrong / (1.0 - right) * others.repeats(a)
+            both_wrong / (1.0 - right)
+                * (more * self.distractor.without(item, gone).repeats(a)).min(1.0)
         };
-        let alike_if_wrong = others.two_alike();
+        let alike_if_wrong = (more * self.distractor.two_alike(item, gone)).min(1.0);
         PairItem {
             item,
             first_right,

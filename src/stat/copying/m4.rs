@@ -1,7 +1,7 @@
 //! M4: equal right answers and equal wrong answers, counted apart.
 
 use super::calibration::Calibration;
-use super::count::Count;
+use super::count::{Count, Tail};
 use super::law::PairLaw;
 
 /// What the test's p-value is the probability of.
@@ -237,6 +237,7 @@ mod tests {
             };
         PairLaw {
             items: trials.iter().enumerate().map(item).collect(),
+            ..PairLaw::default()
         }
     }
 

@@ -1,7 +1,7 @@
 //! Omega: does the second model repeat the first one's answers?
 
 use super::calibration::{Calibration, Tested};
-use super::count::Count;
+use super::count::{Count, Tail};
 use super::law::PairLaw;
 use crate::stat::tails::normal_ln_tail;
 

@@ -2,8 +2,9 @@
 //! right answers, which good models share whatever their origin.
 
 use super::calibration::{Calibration, Tested};
-use super::count::Count;
-use super::law::PairLaw;
+use super::count::Tail;
+use super::law::{PairItem, PairLaw};
+use super::scaled::{Scaled, Trial};
 
 /// What the test's p-value is the probability of.
 pub const NULL: &str = "as many items with the same wrong answer between two models that answer each item \
@@ -21,12 +22,15 @@ pub fn z(pair: &PairLaw) -> Option<f64> {
     count.z(observed as f64)
 }
 
-fn matches(pair: &PairLaw) -> (Count, usize) {
-    let probabilities = pair.items.iter().map(|item| item.wrong_alike);
-    let observed = pair
-        .items
-        .iter()
-        .filter(|item| item.is_wrong_alike())
-        .count();
-    (Count::of_trials(probabilities), observed)
+fn matches(pair: &PairLaw) -> (Scaled, usize) {
+    let trial = |item: &PairItem| Trial {
+        probability: item.wrong_alike,
+        // Certain to be alike if both are wrong.
+        at_most: item.wrong_alike / item.alike_if_wrong.max(f64::MIN_POSITIVE),
+    };
+    let observed = pair.items.iter().filter(|item| item.is_wrong_alike());
+    (
+        Scaled::new(pair.items.iter().map(trial), pair.leaning),
+        observed.count(),
+    )
 }

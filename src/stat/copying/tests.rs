@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::answers::{Answers, MISSING};
 use super::calibration::Calibration;
 use super::law::{PairLaw, PanelLaw};
+use super::scaled::Factor;
 use super::world::World;
 use super::{gbt, m4, omega, shared_wrong};
 use crate::stat::random::stream;
@@ -35,7 +36,9 @@ proptest! {
             answers.push(codes.collect()).unwrap();
         }
         let law = PanelLaw::fit(&answers, &[0, 1, 2, 3, 4]);
-        for pair in [law.pair(5, 6), law.pair(0, 6), law.pair(1, 2)] {
+        for mut pair in [law.pair(5, 6), law.pair(0, 6), law.pair(1, 2)] {
+            // As if it were certain how the two lean: the list has one law.
+            pair.leaning = Factor::default();
             let all: Vec<f64> = pair.items.iter().map(|i| i.both_right + i.wrong_alike).collect();
             let wrong: Vec<f64> = pair.items.iter().map(|i| i.wrong_alike).collect();
             let repeats: Vec<f64> = pair.items.iter().map(|i| i.repeats).collect();
@@ -142,5 +145,7 @@ pub(super) const SMALL: World = World {
     ability_sd: 0.5,
     subjects: 1,
     skill_sd: 0.0,
+    own: 0.0,
+    leaning: 0.0,
     options_known: false,
 };

@@ -24,9 +24,17 @@ pub struct World {
     pub subjects: usize,
     /// Standard deviation of a model's extra ability in a subject: what the panel's law knows nothing of.
     pub skill_sd: f64,
+    /// Share of wrong answers that are a model's own, of no other model, at mean ability: 0 for none.
+    pub own: f64,
+    /// How much better models keep to what tempts: log odds of a tempting wrong answer against one of its own,
+    /// per standard deviation of the ability.
+    pub leaning: f64,
     /// Whether the number of options is told to the law.
     pub options_known: bool,
 }
+
+/// Codes of answers that are one model's own.
+const OWN: usize = 1_000_000;
 
 /// The items of a world.
 pub struct Items {
@@ -87,13 +95,19 @@ impl Items {
     /// The answers of a fresh model.
     pub fn model(&self, rng: &mut impl Rng) -> Vec<u32> {
         let world = &self.world;
-        let ability = world.ability + world.ability_sd * normal(rng);
+        let above = normal(rng);
+        let ability = world.ability + world.ability_sd * above;
+        let tempted = (1.0 / world.own - 1.0) * (world.leaning * above).exp();
         let skills = (0..world.subjects.max(1)).map(|_| ability + world.skill_sd * normal(rng));
         let skills: Vec<f64> = skills.collect();
         let answer = |(item, difficulty): (usize, &f64)| {
             let right = 1.0 / (1.0 + (difficulty - skills[item % skills.len()]).exp());
             if unit(rng) < right {
                 return 0;
+            }
+            if world.own > 0.0 && unit(rng) * (1.0 + tempted) >= tempted {
+                let own = world.options as usize + random::below(rng, OWN);
+                return u32::try_from(own).unwrap_or(MISSING - 1);
             }
             let shares = &self.distractors[item];
             let at = unit(rng);

@@ -12,6 +12,8 @@ const WORLD: World = World {
     ability_sd: 0.5,
     subjects: 1,
     skill_sd: 0.0,
+    own: 0.0,
+    leaning: 0.0,
     options_known: false,
 };
 

@@ -14,6 +14,8 @@ fn world() -> World {
         ability_sd: 0.5,
         subjects: 1,
         skill_sd: 0.0,
+        own: 0.0,
+        leaning: 0.0,
         options_known: false,
     }
 }
