@@ -19,6 +19,7 @@ mod parity;
 mod pictures;
 #[cfg(feature = "hub")]
 mod quick;
+mod reading;
 mod recording;
 mod recording_local;
 mod report;

@@ -10,7 +10,6 @@ use crate::model::mapping;
 use crate::probe::Suite;
 use crate::record;
 use crate::record::Activations;
-use crate::record::LocalRunner;
 use crate::record::Recording;
 use crate::record::RecordingStore;
 use crate::record::WeightProfile;
@@ -51,20 +50,26 @@ impl Desk<'_> {
             dossier.missing = Some("no suite was asked for".to_owned());
             return Ok(dossier);
         }
-        let runner = match LocalRunner::load(&dossier.model) {
+        self.ask(&mut dossier)?;
+        Ok(dossier)
+    }
+
+    fn ask(&self, dossier: &mut Dossier) -> Result<(), Error> {
+        let runner = match record::load(&dossier.model) {
             Ok(runner) => runner,
             Err(error) if error.is_not_runnable() => {
                 dossier.missing = Some(error.to_string());
-                return Ok(dossier);
+                return Ok(());
             }
             Err(error) => return Err(error.into()),
         };
         for suite in self.suites {
-            let (recording, activations) = record::run_suite(&runner, suite, &self.store, &Silent)?;
+            let (recording, activations) =
+                record::run_suite(&*runner, suite, &self.store, &Silent)?;
             dossier.recordings.push(recording);
             dossier.activations = dossier.activations.take().or(activations);
         }
-        Ok(dossier)
+        Ok(())
     }
 }
 

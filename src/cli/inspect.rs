@@ -107,11 +107,6 @@ fn facts(model: &Model) -> Facts {
     for info in store.iter().map(|(_, info)| info) {
         *dtypes.entry(info.dtype.name.to_owned()).or_default() += 1;
     }
-    let not_runnable = match &model.spec {
-        Err(reason) => Some(reason.clone()),
-        Ok(spec) if !spec.unsupported.is_empty() => Some(spec.unsupported.join("; ")),
-        Ok(_) => None,
-    };
     Facts {
         schema: "kinprobe/inspect/v1",
         source: model.artefacts.reference.clone(),
@@ -121,7 +116,7 @@ fn facts(model: &Model) -> Facts {
         parameters: model.parameters,
         files: model.artefacts.files().cloned().collect(),
         config: model.config.clone(),
-        not_runnable,
+        not_runnable: model.not_runnable(),
         tokenizer: match &model.tokenizer {
             Ok(tokenizer) => TokenizerFacts::Present {
                 kind: tokenizer.kind().to_owned(),

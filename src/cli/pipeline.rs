@@ -22,10 +22,8 @@ use crate::probe;
 use crate::probe::Suite;
 use crate::record;
 use crate::record::Activations;
-use crate::record::LocalRunner;
 use crate::record::Recording;
 use crate::record::RecordingStore;
-use crate::record::Runner;
 use crate::record::WeightProfile;
 use crate::source;
 use crate::source::Collection;
@@ -232,7 +230,7 @@ impl<'g> Bench<'g> {
     }
 
     fn ask(&self, dossier: &mut Dossier) -> Result<()> {
-        let runner = match LocalRunner::load(&dossier.model) {
+        let runner = match record::load(&dossier.model) {
             Ok(runner) => runner,
             Err(error) if error.is_not_runnable() => {
                 dossier.missing = Some(error.to_string());
@@ -240,11 +238,14 @@ impl<'g> Bench<'g> {
             }
             Err(error) => return Err(error.into()),
         };
-        // A panel may have members that read text alone.
-        let legible = |suite: &&Suite| runner.sees() || !suite.shows_pictures();
+        // A panel may have members that read text alone, or pictures alone.
+        let legible = |suite: &&Suite| match suite.shows_pictures() {
+            true => runner.sees(),
+            false => runner.reads_text(),
+        };
         for suite in self.suites.iter().filter(legible) {
             let bars = Bars::shared(self.global);
-            let (recording, activations) = record::run_suite(&runner, suite, &self.store, &*bars)
+            let (recording, activations) = record::run_suite(&*runner, suite, &self.store, &*bars)
                 .with_context(|| format!("suite {}", suite.id))?;
             dossier.recordings.push(recording);
             dossier.activations = dossier.activations.take().or(activations);
@@ -397,11 +398,8 @@ fn same_construction(one: &Model, other: &Model) -> bool {
 
 /// Why a model cannot be run at all.
 fn not_runnable(model: &Model) -> Option<String> {
-    match (&model.spec, &model.tokenizer) {
-        (Err(reason), _) | (Ok(_), Err(reason)) => Some(reason.clone()),
-        (Ok(spec), Ok(_)) if !spec.unsupported.is_empty() => Some(spec.unsupported.join("; ")),
-        (Ok(_), Ok(_)) => None,
-    }
+    let tokenizer = || model.tokenizer.as_ref().err().cloned();
+    model.not_runnable().or_else(tokenizer)
 }
 
 #[cfg(test)]

@@ -198,7 +198,8 @@ fn planned(
     let mut prompt_tokens = 0;
     let mut answer_tokens = 0;
     if let (None, Ok(tokenizer)) = (&not_run, &model.tokenizer) {
-        for suite in &bench.suites {
+        let legible = |suite: &&Suite| suite.shows_pictures() || model.reads_text();
+        for suite in bench.suites.iter().filter(legible) {
             for item in &suite.items {
                 prompt_tokens += tokenizer.encode(&item.prompt).map_or(0, |ids| ids.len());
                 if let Readout::Generate { max_tokens, .. } = suite.readout {

@@ -20,8 +20,8 @@ use crate::model::Model;
 use crate::probe;
 use crate::probe::Suite;
 use crate::record;
-use crate::record::LocalRunner;
 use crate::record::RecordingStore;
+use crate::record::Runner;
 use crate::record::import::AnswersRef;
 use crate::source;
 use crate::source::ModelRef;
@@ -123,7 +123,7 @@ fn ask(
     let mut rows = Vec::new();
     for suite in suites {
         let bars = Bars::shared(global);
-        let (recording, activations) = record::run_suite(&runner, suite, store, &*bars)
+        let (recording, activations) = record::run_suite(&*runner, suite, store, &*bars)
             .with_context(|| format!("suite {} on {}", suite.id, label()))?;
         rows.push(row(model, &recording, activations.as_ref(), store));
     }
@@ -169,9 +169,9 @@ fn asked((model, store): &(Model, RecordingStore)) -> Result<Asked<'_>> {
     })
 }
 
-fn load(model: &Model) -> Result<LocalRunner<'_>> {
+fn load(model: &Model) -> Result<Box<dyn Runner + '_>> {
     let label = || ModelText::new(model.label.as_str()).to_string();
-    LocalRunner::load(model).with_context(|| format!("{} cannot be asked", label()))
+    record::load(model).with_context(|| format!("{} cannot be asked", label()))
 }
 
 /// One label per model; two models of one name would write to one folder.

@@ -12,9 +12,9 @@ use crate::evidence::overlap::Settings;
 use crate::evidence::overlap::Stated;
 use crate::probe::Suite;
 use crate::record;
-use crate::record::LocalRunner;
 use crate::record::Recording;
 use crate::record::RecordingStore;
+use crate::record::Runner;
 use crate::record::import;
 use crate::record::import::AnswersRef;
 use crate::record::import::Choice;
@@ -39,7 +39,7 @@ pub struct Asked<'a> {
     /// What it is called.
     pub label: &'a str,
     /// Loaded.
-    pub runner: LocalRunner<'a>,
+    pub runner: Box<dyn Runner + 'a>,
     /// Of its own.
     pub store: &'a RecordingStore,
 }
@@ -81,7 +81,7 @@ pub fn ask(
             asked = (asked + STEP).min(suite.items.len());
             let begin = |model: &Asked<'_>| {
                 let bars = Bars::shared(global);
-                record::run_beginning(&model.runner, suite, model.store, asked, &*bars)
+                record::run_beginning(&*model.runner, suite, model.store, asked, &*bars)
                     .with_context(|| format!("suite {}", suite.id))
             };
             let both = [begin(&models[0])?, begin(&models[1])?];

@@ -8,6 +8,7 @@ mod layers;
 pub mod logits;
 pub mod mapping;
 mod open;
+pub mod reader;
 pub mod role;
 pub mod sample;
 pub mod site;
@@ -31,6 +32,8 @@ pub use spec::DecoderSpec;
 pub use tensors::{TensorInfo, TensorStore};
 pub use tokenizer::Tokenizer;
 pub use weights::{Binding, View, Weights};
+
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -67,13 +70,34 @@ pub struct Model {
     pub mapped: Option<String>,
     /// Where its vision part is, if names do not say it ([`mapping::bind`]).
     pub sight: Option<vision::Sight>,
+    /// How it reads pictures with parts of its own, or in words why it cannot be run; `None` for a model of no
+    /// such family. Shared, since a model is copied when roles are assigned to it.
+    pub reader: Option<Result<Arc<reader::Blueprint>, String>>,
 }
 
 impl Model {
     /// Whether it has a vision part that is run here.
     pub fn sees(&self) -> bool {
+        if let Some(reader) = &self.reader {
+            return reader.is_ok();
+        }
         let config = RawConfig::new(self.config.clone());
         self.sight.is_some() || vision::VisionSpec::new(&config).is_ok()
+    }
+
+    /// Whether it answers questions that show no picture, if it can be run.
+    pub fn reads_text(&self) -> bool {
+        self.reader.is_none()
+    }
+
+    /// Why it cannot be run, its tokenizer left aside; `None` where it can.
+    pub fn not_runnable(&self) -> Option<String> {
+        match (&self.reader, &self.spec) {
+            (Some(Ok(_)), _) => None,
+            (Some(Err(reason)), _) | (None, Err(reason)) => Some(reason.clone()),
+            (None, Ok(spec)) if !spec.unsupported.is_empty() => Some(spec.unsupported.join("; ")),
+            (None, Ok(_)) => None,
+        }
     }
 }
 

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::arch::{self, Readings};
 use super::config::RawConfig;
+use super::reader::{self, Blueprint};
 use super::role::{Part, Role};
 use super::tensors::TensorStore;
 use super::tokenizer::Tokenizer;
@@ -40,6 +42,7 @@ impl Model {
             }
             (None, Format::Safetensors) => RawConfig::new(Map::new()),
         };
+        let family = reader::family(&config);
         let reading = Reading::new(&config, store);
         caveats.extend(reading.caveats);
         let (config, weights) = (reading.config, reading.weights);
@@ -50,11 +53,15 @@ impl Model {
                 Err(reason) => tokenizer = Err(format!("{}: {reason}", tokenizer_file(&artefacts))),
             }
         }
+        let reader = open_reader(&artefacts, weights.store(), &config);
+        if let Some(Ok(reader)) = &reader {
+            caveats.push(reader.family.caveat.to_owned());
+        }
         Ok(Self {
             label: label.to_owned(),
             parameters: parameters(weights.store()),
             config,
-            family: reading.family,
+            family: reading.family.or(family.map(|family| family.id)),
             spec: reading.readings.spec,
             plan: reading.readings.plan,
             weights,
@@ -63,6 +70,7 @@ impl Model {
             artefacts,
             mapped: None,
             sight: None,
+            reader,
         })
     }
 
@@ -125,6 +133,12 @@ impl Reading {
 }
 
 fn unknown_architecture(config: &RawConfig) -> String {
+    if let Some(family) = reader::family(config) {
+        return format!(
+            "a {} model has parts of its own, whose tensors have no roles: they are compared by their names",
+            family.id
+        );
+    }
     match config.model_type() {
         "" => "the files do not say of which architecture the model is".to_owned(),
         named => {
@@ -236,6 +250,46 @@ fn ids(value: Option<&Value>) -> Vec<u32> {
         Some(value) => one(value).into_iter().collect(),
         None => Vec::new(),
     }
+}
+
+/// How the model reads pictures with parts of its own.
+fn open_reader(
+    artefacts: &Artefacts,
+    store: &TensorStore,
+    config: &Map<String, Value>,
+) -> Option<Result<Arc<Blueprint>, String>> {
+    let config = RawConfig::new(config.clone());
+    reader::family(&config)?;
+    let processor = match processor(artefacts) {
+        Ok(processor) => processor,
+        Err(error) => return Some(Err(error.to_string())),
+    };
+    let file = artefacts.config.as_ref().map(|file| file.path.display());
+    let file = ModelText::new(file.map_or_else(String::new, |file| file.to_string()));
+    let blueprint = Blueprint::new(&config, processor, store)?;
+    Some(match blueprint {
+        Ok(blueprint) => Ok(Arc::new(blueprint)),
+        Err(error) => Err(format!("{file}: {error}")),
+    })
+}
+
+/// `preprocessor_config.json`, or what stands for it in the `processor_config.json` of `transformers` 5.
+fn processor(artefacts: &Artefacts) -> Result<Option<Map<String, Value>>, Error> {
+    let named = |name: &str| {
+        let mut others = artefacts.others.iter();
+        others.find(|file| file.name.rsplit('/').next() == Some(name))
+    };
+    if let Some(file) = named("preprocessor_config.json") {
+        return read_object(&file.path).map(Some);
+    }
+    let Some(file) = named("processor_config.json") else {
+        return Ok(None);
+    };
+    let mut fields = read_object(&file.path)?;
+    Ok(match fields.remove("image_processor") {
+        Some(Value::Object(fields)) => Some(fields),
+        _ => None,
+    })
 }
 
 fn tokenizer_file(artefacts: &Artefacts) -> String {

@@ -435,5 +435,6 @@ fn model(label: &str, weights: Weights) -> Model {
         caveats: Vec::new(),
         mapped: None,
         sight: None,
+        reader: None,
     }
 }

@@ -71,6 +71,9 @@ pub enum Error {
     /// The decoder could not be built or run.
     #[error(transparent)]
     Decoder(#[from] crate::model::decoder::Error),
+    /// A model with parts of its own could not be read or run.
+    #[error(transparent)]
+    Reader(#[from] crate::model::reader::Error),
     /// A computation outside the decoder failed.
     #[error("the forward pass failed: {0}")]
     Compute(#[from] candle_core::Error),

@@ -2,21 +2,17 @@
 
 mod continuation;
 mod eyes;
-mod numbers;
 
 use candle_core::DType;
 use candle_core::Device;
 use candle_core::IndexOp;
 use candle_core::Tensor;
 
-use continuation::Continuation;
-use eyes::Eyes;
-use numbers::log_sum_exp;
-use numbers::top;
-
-use super::Candidate;
 use super::Error;
 use super::Place;
+use super::numbers::candidates;
+use super::numbers::log_sum_exp;
+use super::numbers::top;
 use super::places::places;
 use super::projection::Projection;
 use super::runner::Answer;
@@ -33,6 +29,8 @@ use crate::model::Tokenizer;
 use crate::model::decoder;
 use crate::probe::Picture;
 use crate::probe::Readout;
+use continuation::Continuation;
+use eyes::Eyes;
 
 /// A model's decoder in memory, asked one prompt at a time.
 ///
@@ -205,18 +203,6 @@ impl<'m> LocalRunner<'m> {
             .decode(ids)
             .map_err(|error| Failure::Item(error.to_string()))
     }
-
-    fn candidates(&self, logits: &[f32]) -> Vec<Candidate> {
-        let total = log_sum_exp(logits);
-        top(logits, TOP)
-            .into_iter()
-            .map(|token| Candidate {
-                token,
-                text: self.tokenizer.token_text(token).unwrap_or_default(),
-                logprob: f64::from(logits[token as usize]) - total,
-            })
-            .collect()
-    }
 }
 
 impl Runner for LocalRunner<'_> {
@@ -255,7 +241,7 @@ impl Runner for LocalRunner<'_> {
             Readout::NextToken => {
                 let mut last = LastRow::default();
                 let (mut state, places) = self.read_along(prompt, &mut last)?;
-                let top = self.candidates(&state.logits);
+                let top = candidates(self.tokenizer, &state.logits);
                 let text = state.whole_token()?;
                 Ok(Answer {
                     residual: Some(last.values),

@@ -2,7 +2,10 @@
 
 use super::Candidate;
 use super::Error;
+use super::LocalRunner;
 use super::Place;
+use super::ReadingRunner;
+use crate::model::Model;
 use crate::probe::Picture;
 use crate::probe::Readout;
 
@@ -44,6 +47,11 @@ pub trait Runner: Sync {
         false
     }
 
+    /// Whether it answers questions that show no picture.
+    fn reads_text(&self) -> bool {
+        true
+    }
+
     /// Answers `prompt` about `picture` greedily.
     ///
     /// # Errors
@@ -62,6 +70,17 @@ pub trait Runner: Sync {
     /// # Errors
     /// [`Failure::Item`] for what belongs into the recording, [`Failure::Run`] for what ends the run.
     fn answer(&self, prompt: &str, readout: &Readout) -> Result<Answer, Failure>;
+}
+
+/// The runner of a model on this machine, its weights in memory: our decoder, or parts of its own.
+///
+/// # Errors
+/// [`Error::NotRunnable`] for a model that may be compared but not run, others for what went wrong.
+pub fn load(model: &Model) -> Result<Box<dyn Runner + '_>, Error> {
+    Ok(match model.reader {
+        Some(_) => Box::new(ReadingRunner::load(model)?),
+        None => Box::new(LocalRunner::load(model)?),
+    })
 }
 
 /// What a model said.

@@ -10,8 +10,10 @@ pub(super) const INDEX: &str = "model.safetensors.index.json";
 pub(super) const CONFIG: &str = "config.json";
 pub(super) const TOKENIZER: &str = "tokenizer.json";
 /// Read when they are there.
-pub(super) const EXTRAS: [&str; 3] = [
+pub(super) const EXTRAS: [&str; 5] = [
     "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
     "special_tokens_map.json",
     "tokenizer_config.json",
 ];

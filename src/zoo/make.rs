@@ -13,8 +13,7 @@ use crate::model::Decoder;
 use crate::model::Model;
 use crate::model::mapping;
 use crate::probe::render::script::Inventory;
-use crate::record::LocalRunner;
-use crate::record::Runner;
+use crate::record;
 use crate::source;
 use crate::source::Locator;
 use crate::source::ModelRef;
@@ -250,11 +249,11 @@ impl Workshop {
     }
 
     fn examine(&self, model: &Model) -> Result<exam::Scores, Error> {
-        let runner = LocalRunner::load(model)?;
-        let mut scores = exam::scores(&exam::examine(&runner, &self.recipes.exam)?);
+        let runner = record::load(model)?;
+        let mut scores = exam::scores(&exam::examine(&*runner, &self.recipes.exam)?);
         if runner.sees() {
             scores.extend(exam::signs(
-                &runner,
+                &*runner,
                 &self.recipes.scripts,
                 &self.recipes.exam,
             )?);

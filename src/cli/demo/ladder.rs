@@ -9,7 +9,6 @@ use crate::model::Model;
 use crate::probe::Item;
 use crate::probe::Suite;
 use crate::record;
-use crate::record::LocalRunner;
 use crate::record::Record;
 use crate::record::Recording;
 use crate::report::demo::story::Ladder;
@@ -83,7 +82,7 @@ fn noisy(bench: &Bench<'_>, model: &Model, suite: &Suite, sigma: f64) -> Result<
         locator: Locator::Local(folder.path().to_path_buf()),
     };
     let noisy = Model::open(source::open(&reference, &bench.options)?, "noisy")?;
-    let runner = LocalRunner::load(&noisy)?;
+    let runner = record::load(&noisy)?;
     let bars = Bars::shared(bench.global);
-    Ok(record::run_suite(&runner, suite, &bench.store, &*bars)?.0)
+    Ok(record::run_suite(&*runner, suite, &bench.store, &*bars)?.0)
 }

@@ -74,6 +74,7 @@ pub fn bind(suspect: &Model, reference: &Model, mapping: &Mapping) -> Model {
         caveats,
         mapped: Some(identity),
         sight,
+        reader: suspect.reader.clone(),
         label: suspect.label.clone(),
         artefacts: suspect.artefacts.clone(),
         config: suspect.config.clone(),

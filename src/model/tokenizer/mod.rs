@@ -137,8 +137,21 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer's own patterns fail, or an id has no row in the embedding.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
+        self.encoded(text, true)
+    }
+
+    /// As [`Tokenizer::encode`], without what the post-processor adds: for a text that has its special tokens
+    /// in it.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_as_written(&self, text: &str) -> Result<Vec<u32>, Error> {
+        self.encoded(text, false)
+    }
+
+    fn encoded(&self, text: &str, add_special: bool) -> Result<Vec<u32>, Error> {
         let what = || format!("a text of {} bytes", text.len());
-        let encoding = contained(|| self.inner.encode_fast(text, true))
+        let encoding = contained(|| self.inner.encode_fast(text, add_special))
             .and_then(|encoding| encoding.map_err(|error| error.to_string()))
             .map_err(|reason| failed(what(), &reason))?;
         let ids = encoding.get_ids().to_vec();

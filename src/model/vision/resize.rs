@@ -1,8 +1,8 @@
-//! Images of three bytes a pixel, resized as Pillow resizes them with `BICUBIC`: bit for bit, since a
-//! difference of one level is seen by a vision tower.
+//! Images of three bytes a pixel, resized as Pillow resizes them with `BICUBIC` and `BILINEAR`: bit for bit,
+//! since a difference of one level is seen by a vision tower.
 //!
-//! The filter is Keys's cubic with a = -1/2, widened by the factor of a reduction (so that no pixel is
-//! left out), first along rows and then along columns. Weights are rounded to 22 fractional bits, sums are
+//! The filter (Keys's cubic with a = -1/2, or a triangle) is widened by the factor of a reduction (so that
+//! no pixel is left out), and applied first along rows and then along columns. Weights are rounded to 22 fractional bits, sums are
 //! formed in integers, and what lies between the two passes is rounded to bytes.
 //!
 //! The order of the passes is that of Pillow up to 10.4, of the time when the models were published. Pillow
@@ -16,6 +16,32 @@ const CHANNELS: usize = 3;
 
 /// Fractional bits of a weight: what 32 bits leave beside a byte and two bits for sums beyond it.
 const PRECISION_BITS: u32 = 32 - 8 - 2;
+
+/// What a pixel of the result is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filter {
+    /// A triangle over two pixels.
+    Bilinear,
+    /// Keys's cubic over four pixels.
+    Bicubic,
+}
+
+impl Filter {
+    /// Pixels on either side that count, where nothing is reduced.
+    fn reach(self) -> f64 {
+        match self {
+            Self::Bilinear => 1.0,
+            Self::Bicubic => 2.0,
+        }
+    }
+
+    fn at(self, x: f64) -> f64 {
+        match self {
+            Self::Bilinear => (1.0 - x.abs()).max(0.0),
+            Self::Bicubic => cubic(x),
+        }
+    }
+}
 
 /// An image in RGB, row by row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,19 +85,25 @@ impl Image {
         &self.pixels
     }
 
-    /// Scaled to `size`, of which neither side may be zero.
+    /// Scaled to `size` by [`Filter::Bicubic`]; neither side may be zero.
     #[must_use]
     pub fn resized(&self, size: Size) -> Self {
+        self.resized_by(size, Filter::Bicubic)
+    }
+
+    /// Scaled to `size`, of which neither side may be zero.
+    #[must_use]
+    pub fn resized_by(&self, size: Size, filter: Filter) -> Self {
         let wide = if size.width == self.size.width {
             self.clone()
         } else {
-            self.stretched(size.width)
+            self.stretched(size.width, filter)
         };
         if size.height == self.size.height {
             return wide;
         }
         // Columns are the rows of the image turned over its diagonal; two turns cost little beside the sums.
-        wide.turned().stretched(size.height).turned()
+        wide.turned().stretched(size.height, filter).turned()
     }
 
     /// The part of it in `area`, which lies inside.
@@ -91,8 +123,8 @@ impl Image {
     }
 
     /// Every row at another width.
-    fn stretched(&self, width: usize) -> Self {
-        let windows = windows(self.size.width, width);
+    fn stretched(&self, width: usize, filter: Filter) -> Self {
+        let windows = windows(self.size.width, width, filter);
         let mut pixels = Vec::with_capacity(width * self.size.height * CHANNELS);
         for row in self.pixels.chunks_exact(self.size.width * CHANNELS) {
             for window in &windows {
@@ -143,10 +175,10 @@ struct Window {
 }
 
 /// For each of `to` pixels, those of `from` that it is made of.
-fn windows(from: usize, to: usize) -> Vec<Window> {
+fn windows(from: usize, to: usize, filter: Filter) -> Vec<Window> {
     let scale = from as f64 / to as f64;
     let widened = scale.max(1.0);
-    let reach = 2.0 * widened;
+    let reach = filter.reach() * widened;
     let window = |at: usize| {
         let centre = (at as f64 + 0.5) * scale;
         let start = (centre - reach + 0.5).max(0.0) as usize;
@@ -154,7 +186,7 @@ fn windows(from: usize, to: usize) -> Vec<Window> {
         let narrowed = 1.0 / widened;
         let weights = (start..end).map(|pixel| {
             // In this order, which decides about the last bit.
-            cubic((pixel as f64 - centre + 0.5) * narrowed)
+            filter.at((pixel as f64 - centre + 0.5) * narrowed)
         });
         let weights: Vec<f64> = weights.collect();
         let total: f64 = weights.iter().sum();
@@ -204,6 +236,8 @@ mod tests {
         seed: u64,
         to: (usize, usize),
         sha256: String,
+        #[serde(default)]
+        bilinear: bool,
     }
 
     fn size((width, height): (usize, usize)) -> Size {
@@ -233,10 +267,15 @@ mod tests {
     fn every_bit_is_pillows() {
         let cases = include_str!("../../../tests/fixtures/vision/resize.json");
         let cases: Vec<Case> = serde_json::from_str(cases).expect("JSON");
-        assert!(cases.len() > 60);
+        assert!(cases.iter().filter(|case| case.bilinear).count() > 20);
+        assert!(cases.iter().filter(|case| !case.bilinear).count() > 60);
         for case in cases {
             let image = noise(size(case.from), case.seed);
-            let resized = image.resized(size(case.to));
+            let filter = match case.bilinear {
+                true => Filter::Bilinear,
+                false => Filter::Bicubic,
+            };
+            let resized = image.resized_by(size(case.to), filter);
             assert_eq!(resized.size(), size(case.to));
             assert_eq!(
                 sha256(resized.pixels()),

@@ -1,11 +1,13 @@
 //! A prompt being continued greedily.
 
 use super::LocalRunner;
-use super::numbers::top;
 use crate::model::KvCache;
 use crate::record::Answer;
 use crate::record::Candidate;
 use crate::record::Failure;
+use crate::record::numbers::candidates;
+use crate::record::numbers::stopped;
+use crate::record::numbers::top;
 
 /// Most tokens by which a next token is continued to a whole character: none has more than four
 /// bytes.
@@ -93,7 +95,7 @@ impl Continuation<'_, '_> {
 
     /// The answer of a generating readout.
     pub fn generated(mut self, max_tokens: usize, stop: &[String]) -> Result<Answer, Failure> {
-        let top = self.runner.candidates(&self.logits);
+        let top = candidates(self.runner.tokenizer, &self.logits);
         let text = self.generate(max_tokens, stop)?;
         Ok(self.answer(text, top))
     }
@@ -107,35 +109,5 @@ impl Continuation<'_, '_> {
             residual: None,
             places: Vec::new(),
         }
-    }
-}
-
-/// Where the first stop string begins, those in leading white space skipped.
-fn stopped(text: &str, stop: &[String]) -> Option<usize> {
-    let lead = text.len() - text.trim_start().len();
-    stop.iter()
-        .filter_map(|end| text[lead..].find(end.as_str()))
-        .min()
-        .map(|at| lead + at)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::stopped;
-
-    #[test]
-    fn stop_strings_count_after_text_only() {
-        let stop = ["\n".to_owned(), "END".to_owned()];
-        for (text, end) in [
-            (" 42\nmore", Some(3)),
-            ("\n\n 42", None),
-            ("\n42\n", Some(3)),
-            ("a END\n", Some(2)),
-            ("END", Some(0)),
-            ("", None),
-        ] {
-            assert_eq!(stopped(text, &stop), end, "{text:?}");
-        }
-        assert_eq!(stopped("a\n", &[]), None);
     }
 }

@@ -1,4 +1,30 @@
-//! The most probable tokens, and what their logits sum to.
+//! The most probable tokens, and what their logits sum to; where an answer stops.
+
+use super::Candidate;
+use super::runner::TOP;
+use crate::model::Tokenizer;
+
+/// The [`TOP`] most probable tokens, best first.
+pub(super) fn candidates(tokenizer: &Tokenizer, logits: &[f32]) -> Vec<Candidate> {
+    let total = log_sum_exp(logits);
+    top(logits, TOP)
+        .into_iter()
+        .map(|token| Candidate {
+            token,
+            text: tokenizer.token_text(token).unwrap_or_default(),
+            logprob: f64::from(logits[token as usize]) - total,
+        })
+        .collect()
+}
+
+/// Where the first stop string begins, those in leading white space skipped.
+pub(super) fn stopped(text: &str, stop: &[String]) -> Option<usize> {
+    let lead = text.len() - text.trim_start().len();
+    stop.iter()
+        .filter_map(|end| text[lead..].find(end.as_str()))
+        .min()
+        .map(|at| lead + at)
+}
 
 /// The `count` tokens of highest logit, best first; of equal ones the lower id first.
 pub(super) fn top(logits: &[f32], count: usize) -> Vec<u32> {
@@ -27,7 +53,24 @@ pub(super) fn log_sum_exp(logits: &[f32]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::log_sum_exp;
+    use super::stopped;
     use super::top;
+
+    #[test]
+    fn stop_strings_count_after_text_only() {
+        let stop = ["\n".to_owned(), "END".to_owned()];
+        for (text, end) in [
+            (" 42\nmore", Some(3)),
+            ("\n\n 42", None),
+            ("\n42\n", Some(3)),
+            ("a END\n", Some(2)),
+            ("END", Some(0)),
+            ("", None),
+        ] {
+            assert_eq!(stopped(text, &stop), end, "{text:?}");
+        }
+        assert_eq!(stopped("a\n", &[]), None);
+    }
 
     #[test]
     fn the_best_tokens_come_first_and_ties_by_id() {

@@ -1,0 +1,310 @@
+//! Models that read pictures with parts of their own, against `transformers`, on the tiny random models of
+//! `tests/fixtures/reader` (made by `make.py` there); and from the command line.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+
+use candle_core::DType;
+use candle_core::Device;
+use candle_core::Tensor;
+use candle_nn::VarBuilder;
+use candle_transformers::models::paddleocr_vl;
+use candle_transformers::models::trocr;
+use candle_transformers::models::vit;
+use kinprobe::model::Model;
+use kinprobe::model::vision::Image;
+use kinprobe::probe::Picture;
+use kinprobe::probe::Readout;
+use kinprobe::record;
+use kinprobe::record::Failure;
+use kinprobe::source;
+use kinprobe::source::Locator;
+use kinprobe::source::ModelRef;
+use kinprobe::source::OpenOptions;
+use serde_json::Map;
+use serde_json::Value;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::common::program;
+use crate::common::program::error;
+
+/// Relative error ‖a - b‖ / ‖b‖ that is allowed.
+const TOLERANCE: f64 = 1e-4;
+
+/// What it is, give or take, so that a slip which costs a digit is seen.
+const SEEN: f64 = 2e-6;
+
+const MODELS: [&str; 3] = ["paddleocr-vl", "trocr", "trocr-deit"];
+
+const PROMPT: &str = "OCR:";
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/reader")
+        .join(name)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn open(folder: &Path) -> Model {
+    let reference = ModelRef {
+        label: None,
+        locator: Locator::Local(folder.to_path_buf()),
+    };
+    let artefacts = source::open(&reference, &OpenOptions::default()).unwrap();
+    Model::open(artefacts, "tiny").unwrap()
+}
+
+fn tensors(path: &Path) -> HashMap<String, Tensor> {
+    candle_core::safetensors::load(path, &Device::Cpu).unwrap()
+}
+
+fn expected(name: &str) -> HashMap<String, Tensor> {
+    tensors(&fixture(name).join("expected.safetensors"))
+}
+
+fn ids(tensor: &Tensor) -> Vec<u32> {
+    let tensor = tensor.to_dtype(DType::U32).unwrap();
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn relative_error(a: &Tensor, b: &Tensor) -> f64 {
+    assert_eq!(a.dims(), b.dims());
+    let values = |tensor: &Tensor| -> Vec<f64> {
+        let tensor = tensor.to_dtype(DType::F64).unwrap();
+        tensor.flatten_all().unwrap().to_vec1().unwrap()
+    };
+    let norm = |values: &[f64]| values.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let (a, b) = (values(a), values(b));
+    let difference: Vec<f64> = a.iter().zip(&b).map(|(a, b)| a - b).collect();
+    norm(&difference) / norm(&b)
+}
+
+fn close(what: &str, a: &Tensor, b: &Tensor) {
+    let error = relative_error(a, b);
+    println!("{what}: relative error {error:.1e}");
+    assert!(error < TOLERANCE, "{what}: {error:e}");
+    assert!(error < SEEN, "{what}: {error:e} is more than it was");
+}
+
+/// The picture of a fixture.
+fn image(expected: &HashMap<String, Tensor>) -> Image {
+    let (height, width, _) = expected["image"].dims3().unwrap();
+    let pixels = expected["image"].flatten_all().unwrap().to_vec1().unwrap();
+    Image::new(width as u32, height as u32, pixels).unwrap()
+}
+
+/// A copy of a fixture that a test may change.
+struct Copy(TempDir);
+
+impl Copy {
+    fn of(name: &str) -> Self {
+        let place = TempDir::new().unwrap();
+        for file in fs::read_dir(fixture(name)).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), place.path().join(file.file_name())).unwrap();
+        }
+        fs::remove_file(place.path().join("expected.safetensors")).unwrap();
+        Self(place)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn edit(&self, file: &str, edit: impl FnOnce(&mut Map<String, Value>)) {
+        let path = self.path().join(file);
+        let mut fields = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        edit(&mut fields);
+        fs::write(path, Value::Object(fields).to_string()).unwrap();
+    }
+
+    fn rewrite(&self, change: impl FnOnce(&mut HashMap<String, Tensor>)) {
+        let path = self.path().join("model.safetensors");
+        let mut tensors = tensors(&path);
+        change(&mut tensors);
+        candle_core::safetensors::save(&tensors, path).unwrap();
+    }
+
+    /// Why it cannot be run.
+    fn reason(&self) -> String {
+        let model = open(self.path());
+        let reason = model.not_runnable().expect("it should not be runnable");
+        assert_eq!(reason.lines().count(), 1, "{reason}");
+        assert!(record::load(&model).is_err());
+        reason
+    }
+}
+
+/// Encoder, logits of every step and greedy tokens, from the picture's bytes on.
+fn check(folder: &Path, name: &str) {
+    let expected = expected(name);
+    let model = open(folder);
+    let blueprint = model.reader.as_ref().unwrap().as_ref().unwrap();
+    let reader = blueprint.load(model.weights.store()).unwrap();
+    let tokenizer = model.tokenizer.as_ref().unwrap();
+    let image = image(&expected);
+    let mut reading = reader.show(tokenizer, &image, PROMPT).unwrap();
+    if let Some(prompt) = expected.get("prompt") {
+        assert_eq!(reading.prompt_tokens(), prompt.dim(0).unwrap());
+    }
+    let forced = ids(&expected["forced"]);
+    let logits = forced.iter().take(forced.len() - 1).enumerate();
+    let logits: Vec<Tensor> = logits
+        .map(|(at, token)| {
+            let logits = reading.next((at > 0).then_some(*token)).unwrap().unwrap();
+            Tensor::new(logits, &Device::Cpu).unwrap()
+        })
+        .collect();
+    close(
+        &format!("{name}, encoder"),
+        reading.seen(),
+        &expected["encoder"],
+    );
+    let logits = Tensor::stack(&logits, 0).unwrap();
+    close(&format!("{name}, logits"), &logits, &expected["logits"]);
+}
+
+#[test]
+fn what_is_read_is_what_the_reference_reads() {
+    for name in MODELS {
+        check(&fixture(name), name);
+    }
+}
+
+#[test]
+fn greedy_answers_are_the_references() {
+    for name in MODELS {
+        let expected = expected(name);
+        let model = open(&fixture(name));
+        let runner = record::load(&model).unwrap();
+        assert!(runner.sees() && !runner.reads_text());
+        let (height, width, _) = expected["image"].dims3().unwrap();
+        let pixels: Vec<u8> = expected["image"].flatten_all().unwrap().to_vec1().unwrap();
+        let picture = Picture::new(png(width as u32, height as u32, &pixels)).unwrap();
+        let generated = ids(&expected["generated"]);
+        // The reference's answer begins with the token that the decoder begins with.
+        let skipped = usize::from(name.starts_with("trocr"));
+        let readout = Readout::Generate {
+            max_tokens: generated.len() - skipped,
+            stop: Vec::new(),
+        };
+        let answer = runner.look(PROMPT, &picture, &readout).unwrap();
+        assert_eq!(answer.tokens, generated[skipped..], "{name}");
+        assert_eq!(answer.top[0].token, answer.tokens[0]);
+        assert_eq!(answer.top.len(), record::TOP);
+        let again = runner.look(PROMPT, &picture, &readout).unwrap();
+        assert_eq!(again, answer);
+        let refused = runner.answer("2 + 2 =", &readout).unwrap_err();
+        let Failure::Item(reason) = refused else {
+            panic!("{refused}")
+        };
+        assert!(reason.contains("reads pictures alone"), "{reason}");
+    }
+}
+
+fn png(width: u32, height: u32, pixels: &[u8]) -> Vec<u8> {
+    use image::ImageEncoder;
+    let mut bytes = Vec::new();
+    image::codecs::png::PngEncoder::new(&mut bytes)
+        .write_image(pixels, width, height, image::ExtendedColorType::Rgb8)
+        .unwrap();
+    bytes
+}
+
+/// Published checkpoints of PaddleOCR-VL have the words of the language part beside `vision_config`, and the
+/// processor's bounds under other names.
+#[test]
+fn the_published_form_of_a_config_is_read_alike() {
+    let copy = Copy::of("paddleocr-vl");
+    copy.edit("config.json", |config| {
+        let text = config.remove("text_config").unwrap();
+        for (key, value) in text.as_object().unwrap() {
+            config.entry(key.clone()).or_insert(value.clone());
+        }
+        config.remove("rope_parameters");
+        config.insert("rope_theta".to_owned(), json!(500_000.0));
+        let scaling =
+            json!({"mrope_section": [2, 3, 3], "rope_type": "default", "type": "default"});
+        config.insert("rope_scaling".to_owned(), scaling);
+    });
+    copy.edit("preprocessor_config.json", |config| {
+        config.remove("size");
+        config.insert("min_pixels".to_owned(), json!(1000));
+        config.insert("max_pixels".to_owned(), json!(2600));
+    });
+    check(copy.path(), "paddleocr-vl");
+    // As `transformers` 5 writes a processor.
+    let copy = Copy::of("trocr");
+    let processor = copy.path().join("preprocessor_config.json");
+    let fields: Value = serde_json::from_slice(&fs::read(&processor).unwrap()).unwrap();
+    fs::remove_file(processor).unwrap();
+    let whole = json!({"image_processor": fields}).to_string();
+    fs::write(copy.path().join("processor_config.json"), whole).unwrap();
+    check(copy.path(), "trocr");
+}
+
+/// Why the decoder of TrOCR and what follows the tower of PaddleOCR-VL are not candle-transformers': once
+/// these agree with the reference, they can be.
+#[test]
+fn candle_transformers_departs_from_the_reference() {
+    let device = Device::Cpu;
+    let weights = |name: &str| {
+        let tensors = tensors(&fixture(name).join("model.safetensors"));
+        let floats = tensors.into_iter();
+        let floats = floats.map(|(name, tensor)| (name, tensor.to_dtype(DType::F32).unwrap()));
+        floats.collect::<HashMap<_, _>>()
+    };
+    let config = |name: &str| -> Value {
+        let config = fs::read(fixture(name).join("config.json")).unwrap();
+        serde_json::from_slice(&config).unwrap()
+    };
+
+    let found = expected("trocr");
+    let parts = config("trocr");
+    let encoder: vit::Config = serde_json::from_value(parts["encoder"].clone()).unwrap();
+    let decoder: trocr::TrOCRConfig = serde_json::from_value(parts["decoder"].clone()).unwrap();
+    let vb = VarBuilder::from_tensors(weights("trocr"), DType::F32, &device);
+    let mut model = trocr::TrOCRModel::new(&encoder, &decoder, vb).unwrap();
+    let seen = model.encoder().forward(&found["pixel_values"]).unwrap();
+    assert!(relative_error(&seen.squeeze(0).unwrap(), &found["encoder"]) < SEEN);
+    let start = Tensor::new(&[[2_u32]], &device).unwrap();
+    let logits = model.decode(&start, &seen, 0).unwrap();
+    let logits = logits.flatten_all().unwrap();
+    let error = relative_error(&logits, &found["logits"].get(0).unwrap());
+    println!("candle-transformers' TrOCR decoder: relative error {error:.1e}");
+    assert!(error > 1e-2, "{error:e}");
+
+    let found = expected("paddleocr-vl");
+    let vision = config("paddleocr-vl")["vision_config"].clone();
+    let mut tensors = weights("paddleocr-vl");
+    let packed = "visual.vision_model.embeddings.packing_position_embedding.weight";
+    let zeros = Tensor::zeros((32_768, 24), DType::F32, &device).unwrap();
+    tensors.insert(packed.to_owned(), zeros);
+    let config = paddleocr_vl::Config {
+        vision_config: serde_json::from_value(vision).unwrap(),
+        vocab_size: 369,
+        hidden_size: 32,
+        num_hidden_layers: 0,
+        ..paddleocr_vl::Config::default()
+    };
+    let vb = VarBuilder::from_tensors(tensors, DType::F32, &device);
+    let model = paddleocr_vl::PaddleOCRVLModel::new(&config, vb).unwrap();
+    let grid = found["grid"].to_dtype(DType::U32).unwrap();
+    let (rows, columns) = (ids(&grid)[1] as usize, ids(&grid)[2] as usize);
+    let picture = found["pixel_values"]
+        .reshape((rows, columns, 3, 6, 6))
+        .and_then(|patches| patches.permute((2, 0, 3, 1, 4)))
+        .and_then(|patches| patches.reshape((1, 3, rows * 6, columns * 6)))
+        .unwrap();
+    let grid = grid.unsqueeze(0).unwrap();
+    let projected = model.encode_image(&picture, &grid).unwrap();
+    let error = relative_error(&projected, &found["projected"]);
+    println!("candle-transformers' PaddleOCR-VL projector: relative error {error:.1e}");
+    assert!(error > TOLERANCE, "{error:e}");
+}
