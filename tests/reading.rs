@@ -308,3 +308,338 @@ fn candle_transformers_departs_from_the_reference() {
     println!("candle-transformers' PaddleOCR-VL projector: relative error {error:.1e}");
     assert!(error > TOLERANCE, "{error:e}");
 }
+
+/// 24 pictures of three signs in a folder, and the suite's file.
+fn rendered(folder: &Path) -> String {
+    let args = [
+        "suite", "render", "script", "--seed", "7", "--items", "24", "-o",
+    ];
+    let made = program::json(&[&args[..], &[text(folder), "--json"]].concat());
+    made["file"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_model_with_parts_of_its_own_is_asked_from_the_command_line() {
+    let place = TempDir::new().unwrap();
+    let suite = rendered(place.path());
+    let out = place.path().join("out");
+    for name in MODELS {
+        let folder = format!("tests/fixtures/reader/{name}");
+        let args = [
+            "run",
+            &suite,
+            "--model",
+            &folder,
+            "-o",
+            text(&out),
+            "--json",
+        ];
+        let rows = program::json(&args);
+        assert!(rows.to_string().contains(r#""answered":24"#), "{rows}");
+        let mut files = fs::read_dir(out.join(name)).unwrap();
+        let recording = record::read(&files.next().unwrap().unwrap().path()).unwrap();
+        assert!(files.next().is_none());
+        let engine = recording.header.engine;
+        assert!(engine.contains("0.00392"), "{engine}");
+        let answers: Vec<&String> = recording.records.iter().map(|one| &one.answer).collect();
+        assert!(answers.iter().any(|answer| *answer != answers[0]), "{name}");
+        assert!(
+            recording
+                .records
+                .iter()
+                .all(|one| one.top.len() == record::TOP)
+        );
+    }
+    // A suite of text is asked, and none of its items is answered.
+    let folder = "tests/fixtures/reader/trocr";
+    let args = ["run", "short-answer", "--model", folder, "-o", text(&out)];
+    let output = program::kinprobe(&args);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(said.contains("the model reads pictures alone"), "{said}");
+}
+
+/// Of a model without learned positions no weight has a role: names are what is compared.
+#[test]
+fn two_models_with_parts_of_their_own_are_compared() {
+    let place = TempDir::new().unwrap();
+    let suite = rendered(place.path());
+    let copy = Copy::of("trocr-deit");
+    copy.rewrite(|tensors| {
+        let name = "decoder.model.decoder.layers.1.fc2.weight";
+        let doubled = (&tensors[name] * 2.0).unwrap();
+        tensors.insert(name.to_owned(), doubled);
+    });
+    let out = place.path().join("report");
+    let report = program::json(&[
+        "compare",
+        "tests/fixtures/reader/trocr-deit",
+        text(copy.path()),
+        "--panel",
+        "tests/fixtures/reader/trocr",
+        "tests/fixtures/reader/paddleocr-vl",
+        "--suite",
+        &suite,
+        "-o",
+        text(&out),
+        "--json",
+    ]);
+    let evidence = report["evidence"].as_array().unwrap();
+    let number = |id: &str| {
+        let row = evidence.iter().find(|row| row["id"] == id);
+        let row = row.unwrap_or_else(|| panic!("{id}: {report}"));
+        row["statistic"].as_f64().unwrap_or_else(|| panic!("{row}"))
+    };
+    // All but one of the tensors that are large enough to be told from others are byte for byte alike.
+    assert!(number("weight.identical_tensors") > 0.5);
+    assert!(number("behaviour.exact_match") > 0.0);
+    let page = fs::read_to_string(out.join("signs/index.html")).unwrap();
+    assert!(
+        page.contains("paddleocr-vl") || page.contains("panel-2"),
+        "no panel"
+    );
+    let caveats = report.to_string();
+    assert!(caveats.contains("takes no prompt"), "{caveats}");
+}
+
+/// Each is refused in one line that says what is wrong and what to do; none panics or takes memory.
+#[test]
+fn what_does_not_fit_is_said() {
+    let cases: &[(&str, &str, &[&str], Value, &str)] = &[
+        (
+            "trocr",
+            "config.json",
+            &["encoder", "model_type"],
+            json!("swin"),
+            "not vit or deit",
+        ),
+        (
+            "trocr",
+            "config.json",
+            &["decoder", "model_type"],
+            json!("gpt2"),
+            "not trocr",
+        ),
+        (
+            "trocr",
+            "config.json",
+            &["encoder", "patch_size"],
+            json!(0),
+            "not a positive integer",
+        ),
+        (
+            "trocr",
+            "config.json",
+            &["encoder", "patch_size"],
+            json!(7),
+            "makes no sense",
+        ),
+        (
+            "trocr",
+            "config.json",
+            &["encoder", "image_size"],
+            json!(1_000_000_000),
+            "makes no sense",
+        ),
+        (
+            "trocr",
+            "config.json",
+            &["encoder", "num_attention_heads"],
+            json!(5),
+            "makes no sense",
+        ),
+        (
+            "trocr",
+            "config.json",
+            &["encoder", "num_hidden_layers"],
+            json!(2_000_000_000),
+            "makes no sense",
+        ),
+        (
+            "trocr",
+            "config.json",
+            &["encoder", "hidden_act"],
+            json!("quick_gelu"),
+            "unknown activation",
+        ),
+        (
+            "trocr",
+            "config.json",
+            &["decoder", "decoder_layers"],
+            json!(3),
+            "no tensor `decoder.model.decoder.layers.2.",
+        ),
+        (
+            "trocr",
+            "config.json",
+            &["decoder", "decoder_ffn_dim"],
+            json!(49),
+            "has shape [48, 32] but the config asks for [49, 32]",
+        ),
+        (
+            "trocr",
+            "config.json",
+            &["decoder", "decoder_attention_heads"],
+            json!(0),
+            "not a positive integer",
+        ),
+        (
+            "trocr",
+            "config.json",
+            &["decoder_start_token_id"],
+            json!(264),
+            "begins with token 264 of 264",
+        ),
+        (
+            "trocr",
+            "config.json",
+            &["decoder", "cross_attention_hidden_size"],
+            json!(30),
+            "with an encoder of width 24",
+        ),
+        (
+            "trocr",
+            "preprocessor_config.json",
+            &["size", "width"],
+            json!(40),
+            "the encoder takes 32 x 32",
+        ),
+        (
+            "trocr",
+            "preprocessor_config.json",
+            &["resample"],
+            json!(1),
+            "neither bilinear (2) nor bicubic (3)",
+        ),
+        (
+            "trocr",
+            "preprocessor_config.json",
+            &["do_center_crop"],
+            json!(true),
+            "`do_center_crop` is true",
+        ),
+        (
+            "trocr",
+            "preprocessor_config.json",
+            &["image_std"],
+            json!([0.5, 0.0, 0.5]),
+            "not above zero",
+        ),
+        (
+            "paddleocr-vl",
+            "config.json",
+            &["vision_config", "num_attention_heads"],
+            json!(3),
+            "makes no sense",
+        ),
+        (
+            "paddleocr-vl",
+            "config.json",
+            &["vision_config", "num_hidden_layers"],
+            json!(4000),
+            "no tensor `visual.vision_model.encoder.layers.2.",
+        ),
+        (
+            "paddleocr-vl",
+            "config.json",
+            &["vision_config", "image_size"],
+            json!(48),
+            "but the config asks for [64, 24]",
+        ),
+        (
+            "paddleocr-vl",
+            "config.json",
+            &["text_config", "num_key_value_heads"],
+            json!(3),
+            "makes no sense",
+        ),
+        (
+            "paddleocr-vl",
+            "config.json",
+            &["text_config", "rope_parameters", "mrope_section"],
+            json!([2, 3, 4]),
+            "makes no sense",
+        ),
+        (
+            "paddleocr-vl",
+            "config.json",
+            &["text_config", "rope_parameters", "rope_type"],
+            json!("yarn"),
+            "`rope_type` is not `default`",
+        ),
+        (
+            "paddleocr-vl",
+            "config.json",
+            &["image_token_id"],
+            json!(369),
+            "`image_token_id` 369 of 369",
+        ),
+        (
+            "paddleocr-vl",
+            "preprocessor_config.json",
+            &["patch_size"],
+            json!(14),
+            "makes patches of 14",
+        ),
+        (
+            "paddleocr-vl",
+            "preprocessor_config.json",
+            &["size", "longest_edge"],
+            json!(100),
+            "makes no sense",
+        ),
+    ];
+    for (name, file, path, value, reason) in cases {
+        let copy = Copy::of(name);
+        copy.edit(file, |fields| {
+            let (last, parents) = path.split_last().unwrap();
+            let place = parents
+                .iter()
+                .fold(fields, |fields, key| fields[*key].as_object_mut().unwrap());
+            place.insert((*last).to_owned(), value.clone());
+        });
+        let said = copy.reason();
+        assert!(said.contains(reason), "{file} {path:?}: {said}");
+        assert!(said.contains("config.json"), "{said}");
+    }
+    let copy = Copy::of("trocr");
+    fs::remove_file(copy.path().join("preprocessor_config.json")).unwrap();
+    assert!(
+        copy.reason()
+            .contains("which says how pictures are prepared: add it")
+    );
+    let copy = Copy::of("trocr");
+    fs::write(copy.path().join("preprocessor_config.json"), "{").unwrap();
+    assert!(copy.reason().contains("it is not JSON"));
+    let weights = copy.path().join("model.safetensors");
+    let bytes = fs::read(&weights).unwrap();
+    fs::write(&weights, &bytes[..bytes.len() / 2]).unwrap();
+    let said = error(&["run", "invented-script", "--model", text(copy.path())], 2);
+    assert!(said.contains("model.safetensors"), "{said}");
+}
+
+/// A picture that the model does not take is a fact about the item, and the next one is read.
+#[test]
+fn a_picture_or_prompt_that_is_not_taken_is_of_the_item() {
+    let model = open(&fixture("paddleocr-vl"));
+    let runner = record::load(&model).unwrap();
+    let readout = Readout::Generate {
+        max_tokens: 3,
+        stop: Vec::new(),
+    };
+    let picture = |width: u32, height: u32| {
+        let pixels = vec![200; (width * height * 3) as usize];
+        Picture::new(png(width, height, &pixels)).unwrap()
+    };
+    let reason = |prompt: &str, picture: &Picture| match runner.look(prompt, picture, &readout) {
+        Err(Failure::Item(reason)) => reason,
+        other => panic!("{other:?}"),
+    };
+    let square = picture(30, 30);
+    assert!(reason(PROMPT, &picture(2500, 4)).contains("crop it first"));
+    let marked = "<|IMAGE_PLACEHOLDER|>";
+    assert!(reason(marked, &square).contains("leave it out of the prompt"));
+    assert!(reason(&"long ".repeat(60), &square).contains("the model takes 256"));
+    let read = runner.look(PROMPT, &square, &readout).unwrap();
+    assert_eq!(read.tokens.len(), 3);
+}

@@ -42,7 +42,6 @@ impl Model {
             }
             (None, Format::Safetensors) => RawConfig::new(Map::new()),
         };
-        let family = reader::family(&config);
         let reading = Reading::new(&config, store);
         caveats.extend(reading.caveats);
         let (config, weights) = (reading.config, reading.weights);
@@ -61,7 +60,7 @@ impl Model {
             label: label.to_owned(),
             parameters: parameters(weights.store()),
             config,
-            family: reading.family.or(family.map(|family| family.id)),
+            family: reading.family,
             spec: reading.readings.spec,
             plan: reading.readings.plan,
             weights,
@@ -133,12 +132,6 @@ impl Reading {
 }
 
 fn unknown_architecture(config: &RawConfig) -> String {
-    if let Some(family) = reader::family(config) {
-        return format!(
-            "a {} model has parts of its own, whose tensors have no roles: they are compared by their names",
-            family.id
-        );
-    }
     match config.model_type() {
         "" => "the files do not say of which architecture the model is".to_owned(),
         named => {

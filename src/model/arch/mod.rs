@@ -13,11 +13,13 @@ mod llama;
 pub(super) mod minicpmv;
 mod mixtral;
 mod names;
+mod paddleocr_vl;
 mod parts;
 mod protein_mpnn;
 mod qwen2;
 mod qwen2_moe;
 mod qwen3;
+mod trocr;
 mod yi;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,10 +63,12 @@ pub static FAMILIES: &[&Family] = &[
     &llama::LLAMA,
     &minicpmv::MINICPMV,
     &mixtral::MIXTRAL,
+    &paddleocr_vl::PADDLEOCR_VL,
     &protein_mpnn::PROTEIN_MPNN,
     &qwen2::QWEN2,
     &qwen2_moe::QWEN2_MOE,
     &qwen3::QWEN3,
+    &trocr::TROCR,
     &yi::YI,
 ];
 

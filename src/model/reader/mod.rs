@@ -1,9 +1,9 @@
 //! Models that read pictures with parts of their own: not our decoder with a vision part before it, but an
 //! encoder and a decoder (or a decoder with other positions) that only this family has.
 //!
-//! Such a model answers what a picture shows; its weights are compared by names, since they have no roles.
-//! Encoders are those of candle-transformers where they compute what the reference computes; what does not
-//! is here. A new family is one file here with its two lines below.
+//! Such a model answers what a picture shows. Its weights have the roles that its family in
+//! [`super::arch`] gives them, and names else. Encoders are those of candle-transformers where they compute what the reference computes; what does not
+//! is here. A new family is one folder here with its two lines below.
 
 mod error;
 mod paddleocr_vl;
@@ -33,6 +33,8 @@ pub struct Family {
     pub id: &'static str,
     /// Value of `model_type` that means it.
     pub model_type: &'static str,
+    /// In what form it is given a prompt.
+    pub prompting: &'static str,
     /// What a reader of its answers must know.
     pub caveat: &'static str,
     /// Reads the configs; reads no weights.
@@ -129,9 +131,10 @@ impl Blueprint {
         Some(blueprint())
     }
 
-    /// How pictures are prepared, in words.
+    /// How prompts and pictures are prepared, in words.
     pub fn preparation(&self) -> String {
-        self.plan.preparation()
+        let Family { id, prompting, .. } = self.family;
+        format!("{id}, {prompting}, {}", self.plan.preparation())
     }
 
     /// Reads the weights into memory, on the CPU.

@@ -35,6 +35,7 @@ use crate::model::vision::resize::Filter;
 pub(super) static PADDLEOCR_VL: Family = Family {
     id: "paddleocr-vl",
     model_type: "paddleocr_vl",
+    prompting: "prompts in the model's chat template",
     caveat: "it is asked about pictures alone, each in the frame of its own chat template (`User: … Assistant: `)",
     plan,
 };
@@ -93,10 +94,7 @@ impl Marks {
 
 impl Plan for PaddleOcrVl {
     fn preparation(&self) -> String {
-        format!(
-            "paddleocr-vl, chat template, {}, {}",
-            self.sizes, self.processor
-        )
+        format!("{}, {}", self.sizes, self.processor)
     }
 
     fn load(&self, weights: Stored<'_>) -> Result<Box<dyn Reader>, Error> {

@@ -31,6 +31,7 @@ use crate::model::vision::slices::Size;
 pub(super) static TROCR: Family = Family {
     id: "trocr",
     model_type: "vision-encoder-decoder",
+    prompting: "no prompt is taken",
     caveat: "it reads one line of text in a picture and takes no prompt: it answers every question about a picture with what it reads there",
     plan,
 };
@@ -57,7 +58,7 @@ struct Trocr {
 impl Plan for Trocr {
     fn preparation(&self) -> String {
         let side = self.encoder.image_size;
-        format!("trocr, {side} x {side}, {}", self.processor)
+        format!("{side} x {side}, {}", self.processor)
     }
 
     fn load(&self, weights: Stored<'_>) -> Result<Box<dyn Reader>, Error> {
