@@ -52,7 +52,7 @@ impl Processor {
             .unwrap_or(1.0 / 255.0);
         if std.iter().any(|value| *value <= 0.0) || factor <= 0.0 {
             return Err(unsupported(
-                "`image_std` or `rescale_factor` is not above zero".to_owned(),
+                "`image_std` or `rescale_factor` is not above zero",
             ));
         }
         Ok(Self {
@@ -114,6 +114,6 @@ fn colours(config: &RawConfig, key: &'static str) -> Result<[f32; 3], Error> {
         .ok_or_else(wrong)
 }
 
-fn unsupported(what: String) -> Error {
+fn unsupported(what: impl std::fmt::Display) -> Error {
     Error::Unsupported(format!("preprocessor_config.json: {what}"))
 }
