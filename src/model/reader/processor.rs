@@ -114,6 +114,6 @@ fn colours(config: &RawConfig, key: &'static str) -> Result<[f32; 3], Error> {
         .ok_or_else(wrong)
 }
 
-fn unsupported(what: impl std::fmt::Display) -> Error {
+fn unsupported(what: impl fmt::Display) -> Error {
     Error::Unsupported(format!("preprocessor_config.json: {what}"))
 }
