@@ -28,6 +28,7 @@ mod sources;
 mod sources_hub;
 #[cfg(feature = "hub")]
 mod sources_hub_faults;
+mod streamed;
 mod suites;
 mod tensor_files;
 mod tensors;

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use crate::cli::Global;
 use crate::cli::assemble;
+use crate::cli::memory::Memory;
 use crate::cli::pipeline::Bench;
 use crate::cli::pipeline::Depth;
 use crate::cli::plan::Plan;
@@ -47,12 +48,15 @@ pub struct Args {
     /// Print the plan and stop
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    memory: Memory,
 }
 
 /// Open, plan, record, assess, judge, report.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
     let mut bench = Bench {
         published: args.published,
+        memory: args.memory.limit(),
         ..Bench::new(global, &args.suite, args.depth, args.seed)?
     };
     bench.options.sample = (args.depth == Depth::Quick).then_some(args.sample << 20);

@@ -8,6 +8,7 @@ mod exit;
 mod global;
 mod inspect;
 mod map;
+mod memory;
 mod methods;
 mod overlap;
 mod parents;

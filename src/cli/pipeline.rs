@@ -69,6 +69,8 @@ pub struct Bench<'g> {
     pub seed: u64,
     /// Whether methods of the literature are shown beside ours.
     pub published: bool,
+    /// Bytes of memory that a model may take, where that is limited.
+    pub memory: Option<u64>,
 }
 
 /// One model with all that was recorded of it.
@@ -125,6 +127,7 @@ impl<'g> Bench<'g> {
             depth,
             seed,
             published: false,
+            memory: None,
         })
     }
 
@@ -230,7 +233,7 @@ impl<'g> Bench<'g> {
     }
 
     fn ask(&self, dossier: &mut Dossier) -> Result<()> {
-        let runner = match record::load(&dossier.model) {
+        let runner = match record::load_within(&dossier.model, self.memory) {
             Ok(runner) => runner,
             Err(error) if error.is_not_runnable() => {
                 dossier.missing = Some(error.to_string());

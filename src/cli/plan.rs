@@ -13,6 +13,7 @@ use candle_core::Tensor;
 use serde::Serialize;
 
 use crate::cli::Global;
+use crate::cli::memory;
 use crate::cli::pipeline::Bench;
 use crate::cli::pipeline::Depth;
 use crate::evidence;
@@ -22,6 +23,7 @@ use crate::model::Model;
 use crate::model::sample::Sample;
 use crate::probe::Readout;
 use crate::probe::Suite;
+use crate::record::LocalRunner;
 use crate::text::ModelText;
 use crate::verdict::Calibration;
 use shared_errors::SharedErrors;
@@ -59,6 +61,19 @@ struct PlannedModel {
     prompt_tokens: usize,
     answer_tokens: usize,
     not_run: Option<String>,
+    /// Where it is run and its weights do not fit into memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layer_by_layer: Option<PlannedLayers>,
+}
+
+#[derive(Debug, Serialize)]
+struct PlannedLayers {
+    /// In memory, prompts left out.
+    memory_bytes: u64,
+    /// From its files, for every token of the answers.
+    read_bytes: u64,
+    #[serde(skip)]
+    words: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -167,6 +182,12 @@ impl Plan {
                 );
             }
         }
+        for model in &self.models {
+            if let Some(layers) = &model.layer_by_layer {
+                let label = ModelText::new(model.label.as_str());
+                let _ = writeln!(text, "  {label}: {}", layers.words);
+            }
+        }
         for suite in &self.suites {
             let _ = writeln!(text, "  suite {}: {} items", suite.id, suite.items);
         }
@@ -209,6 +230,10 @@ fn planned(
         }
     }
     PlannedModel {
+        layer_by_layer: match not_run {
+            None => layer_by_layer(model, bench.memory),
+            Some(_) => None,
+        },
         label: model.label.clone(),
         source: model.artefacts.reference.clone(),
         parameters: model.parameters,
@@ -224,6 +249,16 @@ fn planned(
         answer_tokens,
         not_run,
     }
+}
+
+fn layer_by_layer(model: &Model, memory: Option<u64>) -> Option<PlannedLayers> {
+    let limit = memory?;
+    let footprint = LocalRunner::footprint(model).ok()?;
+    (!footprint.is_held_in(memory)).then(|| PlannedLayers {
+        memory_bytes: footprint.streamed,
+        read_bytes: footprint.read,
+        words: memory::words(&footprint, limit),
+    })
 }
 
 fn skipped(

@@ -13,11 +13,15 @@ use serde::Serialize;
 
 use crate::cli::Global;
 use crate::cli::exit;
+use crate::cli::memory;
+use crate::cli::memory::Memory;
 use crate::cli::progress::Bars;
 use crate::model::Decoder;
+use crate::model::DecoderSpec;
 use crate::model::Model;
 use crate::model::Site;
 use crate::model::Tap;
+use crate::model::decoder::Footprint;
 use crate::source;
 use crate::source::ModelRef;
 use crate::source::OpenOptions;
@@ -52,6 +56,8 @@ pub struct Args {
     /// Write `logits` [positions, vocab_size] and every tapped site, f32
     #[arg(short, long, value_name = "F.safetensors")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    memory: Memory,
 }
 
 /// What the pass showed.
@@ -88,11 +94,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     })?;
     let sites = select(&args.tap, spec.num_hidden_layers)?;
     let tokens = tokens(args, &model, spec.vocab_size)?;
-    let decoder = if args.as_stored {
-        Decoder::load_as_stored(&model.weights, spec)?
-    } else {
-        Decoder::load(&model.weights, spec, &Device::Cpu)?
-    };
+    let decoder = decoder(args, &model, spec, global)?;
     let input = Tensor::from_slice(&tokens, (1, tokens.len()), &Device::Cpu)?;
     let mut keep = Keep {
         sites,
@@ -112,6 +114,22 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         return global.json_result(&shown);
     }
     global.result(&shown.text())
+}
+
+/// Held where it fits, else layer by layer.
+fn decoder(args: &Args, model: &Model, spec: &DecoderSpec, global: &Global) -> Result<Decoder> {
+    if args.as_stored {
+        return Ok(Decoder::load_as_stored(&model.weights, spec)?);
+    }
+    let footprint = Footprint::of(&model.weights, spec);
+    match args.memory.limit() {
+        Some(limit) if !footprint.is_held_in(Some(limit)) => {
+            let words = memory::words(&footprint, limit);
+            global.note(&format!("{}: {words}", ModelText::new(&model.label)));
+            Ok(Decoder::stream(&model.weights, spec, &Device::Cpu)?)
+        }
+        _ => Ok(Decoder::load(&model.weights, spec, &Device::Cpu)?),
+    }
 }
 
 fn open(reference: &ModelRef, global: &Global) -> Result<Model> {

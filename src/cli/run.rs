@@ -10,6 +10,8 @@ use anyhow::Result;
 
 use crate::cli::Global;
 use crate::cli::exit;
+use crate::cli::memory;
+use crate::cli::memory::Memory;
 use crate::cli::plan;
 use crate::cli::progress::Bars;
 use crate::cli::until;
@@ -20,6 +22,7 @@ use crate::model::Model;
 use crate::probe;
 use crate::probe::Suite;
 use crate::record;
+use crate::record::LocalRunner;
 use crate::record::RecordingStore;
 use crate::record::Runner;
 use crate::record::import::AnswersRef;
@@ -50,6 +53,8 @@ pub struct Args {
     /// With --until: answers of other models to the same items, three or more, as `overlap` takes them
     #[arg(long, value_name = "RUN", num_args = 1.., requires = "until")]
     panel: Vec<AnswersRef>,
+    #[command(flatten)]
+    memory: Memory,
 }
 
 /// Open, record, report; the same command goes on where an interrupted one stopped.
@@ -90,7 +95,8 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
             let mut rows = Vec::new();
             for model in models.by_ref() {
                 let (model, store) = model?;
-                rows.extend(ask(global, &model, &suites, &store)?);
+                let limit = args.memory.limit();
+                rows.extend(ask(global, (&model, limit), &suites, &store)?);
             }
             (rows, None)
         }
@@ -114,12 +120,12 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
 
 fn ask(
     global: &Global,
-    model: &Model,
+    (model, limit): (&Model, Option<u64>),
     suites: &[Suite],
     store: &RecordingStore,
 ) -> Result<Vec<Row>> {
     let label = || ModelText::new(model.label.as_str()).to_string();
-    let runner = load(model)?;
+    let runner = load(global, model, limit)?;
     let mut rows = Vec::new();
     for suite in suites {
         let bars = Bars::shared(global);
@@ -144,7 +150,9 @@ fn ask_until(
             models.len()
         )));
     };
-    let pair = [asked(first)?, asked(second)?];
+    // Both are loaded at once.
+    let limit = args.memory.limit().map(|limit| limit / 2);
+    let pair = [asked(global, first, limit)?, asked(global, second, limit)?];
     let rule = Rule {
         panel: &args.panel,
         p,
@@ -161,17 +169,33 @@ fn ask_until(
     Ok((rows, stopped.found))
 }
 
-fn asked((model, store): &(Model, RecordingStore)) -> Result<Asked<'_>> {
+fn asked<'m>(
+    global: &Global,
+    (model, store): &'m (Model, RecordingStore),
+    limit: Option<u64>,
+) -> Result<Asked<'m>> {
     Ok(Asked {
         label: &model.label,
-        runner: load(model)?,
+        runner: load(global, model, limit)?,
         store,
     })
 }
 
-fn load(model: &Model) -> Result<Box<dyn Runner + '_>> {
+/// In memory, or layer by layer where it has no room for it, which is said first.
+fn load<'m>(global: &Global, model: &'m Model, limit: Option<u64>) -> Result<Box<dyn Runner + 'm>> {
     let label = || ModelText::new(model.label.as_str()).to_string();
-    record::load(model).with_context(|| format!("{} cannot be asked", label()))
+    let footprint = LocalRunner::footprint(model);
+    if let (Some(limit), Ok(footprint)) = (limit, footprint)
+        && !footprint.is_held_in(Some(limit))
+    {
+        global.note(&format!(
+            "{}: {}",
+            label(),
+            memory::words(&footprint, limit)
+        ));
+    }
+    let loaded = record::load_within(model, limit);
+    loaded.with_context(|| format!("{} cannot be asked", label()))
 }
 
 /// One label per model; two models of one name would write to one folder.

@@ -1,25 +1,34 @@
 //! The one forward pass: a decoder that a [`DecoderSpec`] configures, with a tap at every site.
 
 mod block;
+mod blocks;
+mod ends;
 mod error;
+mod files;
+mod pass;
 mod splice;
+mod streamed;
 
 pub use super::layers::Mode;
 pub use error::Error;
+pub use pass::Pass;
 pub use splice::Splice;
+pub use streamed::Footprint;
 
-use candle_core::quantized::QMatMul;
 use candle_core::{DType, Device, Tensor};
 
 use block::Block;
+use blocks::{Blocks, Ropes};
+use ends::{Embedding, Head};
+use files::{Checked, OnDisk, Stored, read};
 
 use super::layers::{LayerCache, Linear, NormLayer, Pairs, Rotation, Source, rotation, see};
 use super::role::{Part, Role};
 use super::site::{Site, Tap};
-use super::spec::{DecoderSpec, Position, RopeSpec};
+use super::spec::{DecoderSpec, Position};
 use super::weights::Weights;
 
-/// A language model in memory, ready to run.
+/// A language model, ready to run: in memory, or read layer by layer ([`Decoder::stream`]).
 ///
 /// Weights are f32 whatever they are stored as, unless [`Decoder::load_as_stored`] keeps quantised ones.
 /// Logits come for every position.
@@ -27,13 +36,14 @@ use super::weights::Weights;
 pub struct Decoder {
     spec: DecoderSpec,
     mode: Mode,
-    embed: Tensor,
+    /// Of all that is computed.
+    place: (DType, Device),
+    embed: Embedding,
     position_embed: Option<Tensor>,
-    blocks: Vec<Block>,
+    blocks: Blocks,
     final_norm: NormLayer,
-    unembed: Linear,
-    /// The distinct rotary embeddings, which blocks name by index.
-    ropes: Vec<RopeSpec>,
+    unembed: Head,
+    ropes: Ropes,
     pairs: Pairs,
 }
 
@@ -94,19 +104,19 @@ impl Decoder {
                 Some(source.take(Role::model(Part::PositionEmbed), &shape)?)
             }
         };
-        let mut ropes = Vec::new();
         let blocks = (0..spec.layers.len())
-            .map(|layer| Block::new(source, spec, layer, mode, &mut ropes))
+            .map(|layer| Block::new(source, spec, layer, mode))
             .collect::<Result<_, _>>()?;
         let kind = (spec.norm, spec.norm_eps);
         Ok(Self {
             mode,
-            embed,
+            place: (embed.dtype(), embed.device().clone()),
+            embed: Embedding::Held(embed),
             position_embed,
-            blocks,
+            blocks: Blocks::Held(blocks),
             final_norm: NormLayer::new(source, Role::model(Part::FinalNorm), hidden, kind, mode)?,
-            unembed,
-            ropes,
+            unembed: Head::Held(unembed),
+            ropes: Ropes::of(spec),
             pairs: Pairs::Halves,
             spec: spec.clone(),
         })
@@ -118,8 +128,7 @@ impl Decoder {
     /// When the spec cannot be honoured, a role is not bound or has another shape, or a file cannot
     /// be read.
     pub fn load(weights: &Weights, spec: &DecoderSpec, device: &Device) -> Result<Self, Error> {
-        let mut get = |role: &Role| read(weights, role, device);
-        Self::from_tensors(spec, Mode::Inference, &mut get)
+        Self::build(spec, Mode::Inference, &mut OnDisk { weights, device })
     }
 
     /// As [`Decoder::load`] on the CPU, but matrices that are stored in GGUF's quantised blocks stay in
@@ -155,7 +164,7 @@ impl Decoder {
 
     /// Where its weights are.
     pub fn device(&self) -> &Device {
-        self.embed.device()
+        &self.place.1
     }
 
     /// Logits `[batch, pos, vocab_size]` of every position of `tokens` `[batch, pos]` (u32). All rows
@@ -209,9 +218,19 @@ impl Decoder {
     ) -> Result<(Tensor, Tensor), Error> {
         let x = self.residual((tokens, None), Some(cache), tap)?;
         // On its own, so that the last logits are those of a run that asks for no others.
-        let last = x.narrow(1, x.dim(1)? - 1, 1)?.contiguous()?;
-        let next = self.head(&last, tap)?.squeeze(1)?;
+        let next = self.head(&last(&x)?, tap)?.squeeze(1)?;
         Ok((next, self.head(&x, &mut ())?))
+    }
+
+    /// Logits `[batch, pos, vocab_size]` of each of some residual streams `[batch, pos, hidden_size]` after
+    /// the last block, as [`Decoder::residuals`] gives them.
+    ///
+    /// # Errors
+    /// Whatever candle reports.
+    pub fn logits(&self, residuals: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+        let normed = residuals.iter().map(|x| self.final_norm.forward(x));
+        let normed = normed.collect::<Result<Vec<_>, _>>()?;
+        Ok(self.unembed.forward(&normed)?)
     }
 
     fn next(
@@ -221,45 +240,15 @@ impl Decoder {
         tap: &mut dyn Tap,
     ) -> Result<Tensor, Error> {
         let x = self.residual(input, Some(cache), tap)?;
-        let last = x.narrow(1, x.dim(1)? - 1, 1)?.contiguous()?;
-        Ok(self.head(&last, tap)?.squeeze(1)?)
-    }
-
-    /// The residual stream after the last block, `[batch, pos, hidden_size]`.
-    fn residual(
-        &self,
-        input: Input<'_>,
-        mut cache: Option<&mut KvCache>,
-        tap: &mut dyn Tap,
-    ) -> Result<Tensor, Error> {
-        let mut grown = cache.as_deref_mut().map(std::mem::take);
-        let start = grown.as_ref().map_or(0, |cache| cache.len);
-        let count = self.check(input.0, start)?;
-        let rotations = self.rotations(start, count)?;
-        let mut x = self.embedded(input, start, tap)?;
-        let mut layers = grown.as_mut().map(|cache| {
-            cache.layers.resize(self.blocks.len(), None);
-            cache.len += count;
-            cache.layers.iter_mut()
-        });
-        for (layer, block) in self.blocks.iter().enumerate() {
-            let cache = layers.as_mut().and_then(Iterator::next);
-            let rotation = block.rope.map(|index| &rotations[index]);
-            see(tap, Site::ResidPre(layer), &x)?;
-            x = block.forward(&x, layer, rotation, cache, tap)?;
-            see(tap, Site::ResidPost(layer), &x)?;
-        }
-        if let (Some(cache), Some(grown)) = (cache, grown) {
-            *cache = grown;
-        }
-        Ok(x)
+        Ok(self.head(&last(&x)?, tap)?.squeeze(1)?)
     }
 
     fn head(&self, x: &Tensor, tap: &mut dyn Tap) -> Result<Tensor, Error> {
         if tap.wants(Site::FinalNorm) {
             tap.visit(Site::FinalNorm, &self.final_norm.normalised(x)?)?;
         }
-        let logits = self.unembed.forward(&self.final_norm.forward(x)?)?;
+        let mut logits = self.logits(std::slice::from_ref(x))?;
+        let logits = logits.swap_remove(0);
         see(tap, Site::Logits, &logits)?;
         Ok(logits)
     }
@@ -271,7 +260,7 @@ impl Decoder {
         tap: &mut dyn Tap,
     ) -> Result<Tensor, Error> {
         let (batch, pos) = tokens.dims2()?;
-        let x = self.embed.index_select(&tokens.flatten_all()?, 0)?;
+        let x = self.embed.rows(&tokens.flatten_all()?)?;
         let mut x = x.reshape((batch, pos, self.spec.hidden_size))?;
         if let Some(scale) = self.spec.embed_scale {
             x = (x * scale)?;
@@ -287,10 +276,15 @@ impl Decoder {
     }
 
     fn rotations(&self, start: usize, count: usize) -> Result<Vec<Rotation>, Error> {
-        let place = (self.embed.dtype(), self.embed.device());
+        let place = (self.place.0, &self.place.1);
         let how = (self.pairs, self.mode);
         let of = |rope| rotation(rope, self.spec.head_dim, (start, count), place, how);
-        Ok(self.ropes.iter().map(of).collect::<Result<_, _>>()?)
+        Ok(self
+            .ropes
+            .distinct
+            .iter()
+            .map(of)
+            .collect::<Result<_, _>>()?)
     }
 
     /// The number of new positions, when all is well with them.
@@ -319,65 +313,12 @@ impl Decoder {
     }
 }
 
-/// A caller's tensors, checked.
-struct Checked<'a> {
-    get: &'a mut dyn FnMut(&Role) -> candle_core::Result<Option<Tensor>>,
-}
-
-impl Source for Checked<'_> {
-    fn take(&mut self, role: Role, shape: &[usize]) -> Result<Tensor, Error> {
-        let tensor = (self.get)(&role)?.ok_or(Error::Missing(role))?;
-        if tensor.dims() != shape {
-            return Err(Error::Shape {
-                role,
-                expected: shape.to_vec(),
-                found: tensor.dims().to_vec(),
-            });
-        }
-        Ok(tensor)
-    }
-
-    fn quantised(&mut self, _: Role, _: (usize, usize)) -> Result<Option<QMatMul>, Error> {
-        Ok(None)
-    }
-}
-
-/// Tensors of a file, its quantised blocks among them.
-struct Stored<'a> {
-    checked: Checked<'a>,
-    weights: &'a Weights,
-    pairs: Pairs,
-}
-
-impl Source for Stored<'_> {
-    fn take(&mut self, role: Role, shape: &[usize]) -> Result<Tensor, Error> {
-        self.checked.take(role, shape)
-    }
-
-    fn quantised(&mut self, role: Role, shape: (usize, usize)) -> Result<Option<QMatMul>, Error> {
-        if self.weights.shape(&role) != Some(shape) {
-            // `take` says what is wrong with it.
-            return Ok(None);
-        }
-        let as_stored = self.pairs == Pairs::Neighbours;
-        let blocks = self.weights.quantised(&role, as_stored);
-        let blocks = blocks.map_err(candle_core::Error::wrap)?;
-        Ok(blocks.map(QMatMul::from_qtensor).transpose()?)
-    }
-}
-
-/// A stored weight as f32.
-fn read(weights: &Weights, role: &Role, device: &Device) -> candle_core::Result<Option<Tensor>> {
-    let Some((rows, cols)) = weights.shape(role) else {
-        return Ok(None);
-    };
-    let values = weights.all(role).map_err(candle_core::Error::wrap)?;
-    let tensor = if role.is_vector() {
-        Tensor::from_vec(values, rows * cols, device)?
-    } else {
-        Tensor::from_vec(values, (rows, cols), device)?
-    };
-    Ok(Some(tensor))
+/// The last position `[batch, 1, hidden_size]` of a residual stream `[batch, pos, hidden_size]`.
+///
+/// # Errors
+/// Whatever candle reports.
+pub fn last(x: &Tensor) -> candle_core::Result<Tensor> {
+    x.narrow(1, x.dim(1)? - 1, 1)?.contiguous()
 }
 
 #[cfg(test)]

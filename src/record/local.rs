@@ -2,6 +2,7 @@
 
 mod continuation;
 mod eyes;
+mod streamed;
 
 use candle_core::DType;
 use candle_core::Device;
@@ -10,15 +11,17 @@ use candle_core::Tensor;
 
 use super::Error;
 use super::Place;
-use super::numbers::candidates;
 use super::numbers::log_sum_exp;
 use super::numbers::top;
 use super::places::places;
 use super::projection::Projection;
 use super::runner::Answer;
 use super::runner::Failure;
+use super::runner::Question;
 use super::runner::Runner;
+use super::runner::TOGETHER;
 use super::runner::TOP;
+use super::runner::each;
 use crate::model::Decoder;
 use crate::model::DecoderSpec;
 use crate::model::KvCache;
@@ -27,23 +30,29 @@ use crate::model::Site;
 use crate::model::Tap;
 use crate::model::Tokenizer;
 use crate::model::decoder;
+use crate::model::decoder::Footprint;
+use crate::model::vision::VisionSpec;
 use crate::probe::Picture;
 use crate::probe::Readout;
 use continuation::Continuation;
 use eyes::Eyes;
 
-/// A model's decoder in memory, asked one prompt at a time.
+/// A model's decoder, asked one prompt at a time where it is in memory, and many prompts in step where it
+/// is read layer by layer.
 ///
 /// Every prompt is a forward pass of its own (batch of one, f32), so that an answer depends neither on
-/// its neighbours nor on how many threads there are.
+/// its neighbours nor on how many threads there are, nor on where the weights are.
 #[derive(Debug)]
 pub struct LocalRunner<'m> {
     identity: String,
     decoder: Decoder,
     tokenizer: &'m Tokenizer,
     projection: Projection,
-    eyes: Eyes,
+    eyes: Eyes<'m>,
     device: Device,
+    footprint: Footprint,
+    /// For prompts in step, in bytes; where layers are streamed.
+    room: u64,
 }
 
 impl<'m> LocalRunner<'m> {
@@ -53,17 +62,55 @@ impl<'m> LocalRunner<'m> {
     /// [`Error::NotRunnable`] for a model that may be compared but not run: an architecture that is not
     /// known, a config the decoder cannot honour, no usable tokenizer.
     pub fn load(model: &'m Model) -> Result<Self, Error> {
+        Self::load_within(model, None)
+    }
+
+    /// As [`LocalRunner::load`] where the weights fit into `memory` bytes; where they do not, they stay in
+    /// their files and are read layer by layer, with the same answers.
+    ///
+    /// # Errors
+    /// As [`LocalRunner::load`]; also [`Error::NotRunnable`] where not even a layer fits.
+    pub fn load_within(model: &'m Model, memory: Option<u64>) -> Result<Self, Error> {
         let (spec, tokenizer) = Self::parts(model)?;
+        let footprint = Self::footprint(model)?;
         let device = Device::Cpu;
-        let decoder = Decoder::load(&model.weights, spec, &device).map_err(not_loaded)?;
+        let held = footprint.is_held_in(memory);
+        let decoder = match held {
+            true => Decoder::load(&model.weights, spec, &device),
+            false => Decoder::stream(&model.weights, spec, &device),
+        };
+        let projection = Projection::new(tokenizer.vocab(), spec.vocab_size, &device)?;
+        let beside = footprint.streamed + projection.bytes();
+        let room = memory.unwrap_or(u64::MAX).checked_sub(beside);
+        let room = room.ok_or_else(|| too_large(beside, memory.unwrap_or(0)));
         Ok(Self {
             identity: model.identity(),
-            projection: Projection::new(tokenizer.vocab(), spec.vocab_size, &device)?,
-            eyes: Eyes::open(model, &device),
-            decoder,
+            decoder: decoder.map_err(not_loaded)?,
+            projection,
+            eyes: match held {
+                true => Eyes::open(model, &device),
+                false => Eyes::shut(model),
+            },
             tokenizer,
             device,
+            footprint,
+            room: if held { 0 } else { room? },
         })
+    }
+
+    /// Whether the weights stay in their files.
+    pub fn is_streamed(&self) -> bool {
+        self.decoder.is_streamed()
+    }
+
+    /// What running a model takes of memory, its vision part included; reads no weights.
+    ///
+    /// # Errors
+    /// As [`LocalRunner::parts`].
+    pub fn footprint(model: &Model) -> Result<Footprint, Error> {
+        let (spec, _) = Self::parts(model)?;
+        let vision = VisionSpec::of(model).map_or(0, |vision| vision.bytes());
+        Ok(Footprint::of(&model.weights, spec).beside(vision))
     }
 
     /// What running a model takes, or why it cannot be run; reads no weights.
@@ -102,33 +149,43 @@ impl<'m> LocalRunner<'m> {
         }
     }
 
-    /// The prompt through the model: its tokens, the cache after it, the next token's logits.
-    fn prefill(&self, prompt: &str) -> Result<Continuation<'_, 'm>, Failure> {
+    /// The prompt through the model, and on to what generation makes of it.
+    fn generated(&self, prompt: &str, readout: &Readout) -> Result<Answer, Failure> {
         let ids = self.encode(prompt)?;
         let mut cache = KvCache::default();
-        let logits = self.step(&ids, &mut cache, &mut ())?;
-        self.continuation(ids, cache, logits)
+        let logits = self.step(&ids, &mut cache)?;
+        Continuation::new(self, ids, (cache, logits), readout)?.finished(self)
     }
 
-    /// As [`LocalRunner::prefill`], and what was expected along the prompt.
-    fn read_along(
-        &self,
-        prompt: &str,
-        tap: &mut dyn Tap,
-    ) -> Result<(Continuation<'_, 'm>, Vec<Place>), Failure> {
+    /// The prompt through the model, the next token, and what was read along the prompt.
+    fn read_along(&self, prompt: &str, readout: &Readout) -> Result<Answer, Failure> {
         let ids = self.encode(prompt)?;
         let mut cache = KvCache::default();
-        let (next, all) = self
-            .tensor(&ids)
-            .and_then(|tokens| Ok(self.decoder.next_and_all_logits(&tokens, &mut cache, tap)?))?;
+        let mut last = LastRow::default();
+        let (next, all) = self.tensor(&ids).and_then(|tokens| {
+            let logits = self
+                .decoder
+                .next_and_all_logits(&tokens, &mut cache, &mut last);
+            Ok(logits?)
+        })?;
         let next = first_row(&next)?;
+        let places = self.along(prompt, &ids, &all)?;
+        let continuation = Continuation::new(self, ids, (cache, next), readout)?;
+        Ok(Answer {
+            residual: Some(last.values),
+            places,
+            ..continuation.finished(self)?
+        })
+    }
+
+    /// What was expected along a prompt, of whose tokens `all` are the logits `[1, tokens, vocab_size]`.
+    fn along(&self, prompt: &str, ids: &[u32], all: &Tensor) -> Result<Vec<Place>, Failure> {
         let all = all.i(0).map_err(Error::from)?;
         let logits = all
             .to_dtype(DType::F32)
             .and_then(|all| all.flatten_all()?.to_vec1());
         let projected = self.projection.rows(&all).map_err(Error::from)?;
-        let places = self.places(prompt, &ids, &finite(logits)?, &projected)?;
-        Ok((self.continuation(ids, cache, next)?, places))
+        self.places(prompt, ids, &finite(logits)?, &projected)
     }
 
     /// Places of a prompt, of whose tokens `logits` (`[tokens, vocab_size]`) were read, and projected.
@@ -164,37 +221,16 @@ impl<'m> LocalRunner<'m> {
         ))
     }
 
-    fn continuation(
-        &self,
-        ids: Vec<u32>,
-        cache: KvCache,
-        logits: Vec<f32>,
-    ) -> Result<Continuation<'_, 'm>, Failure> {
-        Ok(Continuation {
-            runner: self,
-            before: self.text(&ids)?,
-            start: ids.len(),
-            ids,
-            cache,
-            logits,
-        })
-    }
-
     fn tensor(&self, tokens: &[u32]) -> Result<Tensor, Error> {
         let tokens = Tensor::new(tokens, &self.device)?;
         Ok(tokens.unsqueeze(0)?)
     }
 
     /// Logits of the token after `tokens`.
-    fn step(
-        &self,
-        tokens: &[u32],
-        cache: &mut KvCache,
-        tap: &mut dyn Tap,
-    ) -> Result<Vec<f32>, Failure> {
+    fn step(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Vec<f32>, Failure> {
         let logits = self
             .tensor(tokens)
-            .and_then(|tokens| Ok(self.decoder.next_logits_with(&tokens, cache, tap)?))?;
+            .and_then(|tokens| Ok(self.decoder.next_logits(&tokens, cache)?))?;
         first_row(&logits)
     }
 
@@ -238,20 +274,27 @@ impl Runner for LocalRunner<'_> {
 
     fn answer(&self, prompt: &str, readout: &Readout) -> Result<Answer, Failure> {
         match readout {
-            Readout::NextToken => {
-                let mut last = LastRow::default();
-                let (mut state, places) = self.read_along(prompt, &mut last)?;
-                let top = candidates(self.tokenizer, &state.logits);
-                let text = state.whole_token()?;
-                Ok(Answer {
-                    residual: Some(last.values),
-                    places,
-                    ..state.answer(text, top)
-                })
-            }
-            Readout::Generate { max_tokens, stop } => {
-                self.prefill(prompt)?.generated(*max_tokens, stop)
-            }
+            Readout::NextToken => self.read_along(prompt, readout),
+            Readout::Generate { .. } => self.generated(prompt, readout),
+        }
+    }
+
+    fn together(&self, questions: &[Question<'_>], readout: &Readout) -> usize {
+        match self.decoder.is_streamed() {
+            true => self.in_step(questions, readout),
+            false => TOGETHER,
+        }
+    }
+
+    fn answers(
+        &self,
+        questions: &[Question<'_>],
+        readout: &Readout,
+        done: &(dyn Fn(usize) + Sync),
+    ) -> Vec<Result<Answer, Failure>> {
+        match self.decoder.is_streamed() {
+            true => self.answers_in_step(questions, readout, done),
+            false => each(self, questions, readout, done),
         }
     }
 
@@ -260,15 +303,29 @@ impl Runner for LocalRunner<'_> {
     }
 
     fn look(&self, prompt: &str, picture: &Picture, readout: &Readout) -> Result<Answer, Failure> {
-        match readout {
-            Readout::Generate { max_tokens, stop } => {
-                self.shown(prompt, picture)?.generated(*max_tokens, stop)
-            }
-            Readout::NextToken => Err(Failure::Item(
-                "pictures are answered in words: the readout must be `generate`".to_owned(),
-            )),
-        }
+        words_only(readout)?;
+        self.shown(prompt, picture, readout)
     }
+}
+
+/// Pictures are answered in words.
+fn words_only(readout: &Readout) -> Result<(), Failure> {
+    match readout {
+        Readout::Generate { .. } => Ok(()),
+        Readout::NextToken => Err(Failure::Item(
+            "pictures are answered in words: the readout must be `generate`".to_owned(),
+        )),
+    }
+}
+
+/// Not even a layer of it fits.
+fn too_large(needed: u64, memory: u64) -> Error {
+    Error::NotRunnable(format!(
+        "layer by layer it takes {:.2} GB of memory and {:.2} GB are allowed: allow more with --memory, or \
+         run it where there is more",
+        needed as f64 / 1e9,
+        memory as f64 / 1e9
+    ))
 }
 
 /// The logits of a batch of one.

@@ -65,6 +65,11 @@ impl Projection {
         &self.vocabulary
     }
 
+    /// In memory.
+    pub fn bytes(&self) -> u64 {
+        4 * self.signs.elem_count() as u64
+    }
+
     /// Of logits `[tokens, width]`, row by row; any constant added to a row changes nothing. Rounded to
     /// half precision, which is what a recording keeps.
     pub fn rows(&self, logits: &Tensor) -> Result<Vec<Vec<f32>>> {

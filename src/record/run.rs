@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rayon::prelude::*;
-
 use super::Activations;
 use super::Candidate;
 use super::Error;
@@ -13,7 +11,9 @@ use super::Record;
 use super::Recording;
 use super::identity::header;
 use super::identity::prompt_hash;
+use super::runner::Answer;
 use super::runner::Failure;
+use super::runner::Question;
 use super::runner::Runner;
 use super::score::score;
 use super::store::Journal;
@@ -24,9 +24,6 @@ use crate::probe::Item;
 use crate::probe::Readout;
 use crate::probe::Suite;
 use crate::source::Progress;
-
-/// Items answered between two writes: what a kill can cost. A multiple of usual thread counts.
-const CHUNK: usize = 16;
 
 /// One item's record, and what was read off the model beside it.
 type Asked = (Record, Option<Row>);
@@ -170,17 +167,22 @@ impl Begun {
         missing.retain(|at| *at < items);
         let bytes = missing.iter().map(|&i| suite.items[i].prompt.len() as u64);
         let task = progress.start(&suite.id, bytes.sum());
-        for chunk in missing.chunks(CHUNK) {
-            let asked: Vec<Result<Asked, Error>> = chunk
-                .par_iter()
-                .map(|&at| {
-                    let item = &suite.items[at];
-                    let asked = ask(runner, suite, item);
-                    task.advance(item.prompt.len() as u64);
-                    asked
-                })
-                .collect();
-            keep(&mut self.journal, self.rows.as_mut(), chunk, asked)?;
+        let question = |&at: &usize| Question {
+            prompt: &suite.items[at].prompt,
+            picture: suite.items[at].picture.as_ref(),
+        };
+        let questions: Vec<Question<'_>> = missing.iter().map(question).collect();
+        let mut asked = 0;
+        while asked < questions.len() {
+            let left = &questions[asked..];
+            let count = runner.together(left, &suite.readout).clamp(1, left.len());
+            let (chunk, left) = (&missing[asked..asked + count], &left[..count]);
+            let done = |at: usize| task.advance(left[at].prompt.len() as u64);
+            let answers = runner.answers(left, &suite.readout, &done);
+            let answers = chunk.iter().zip(answers);
+            let answers = answers.map(|(&at, answer)| asked_of(suite, &suite.items[at], answer));
+            keep(&mut self.journal, self.rows.as_mut(), chunk, answers)?;
+            asked += count;
         }
         Ok(())
     }
@@ -209,7 +211,7 @@ fn keep(
     journal: &mut Journal,
     mut rows: Option<&mut Rows>,
     chunk: &[usize],
-    asked: Vec<Result<Asked, Error>>,
+    asked: impl Iterator<Item = Result<Asked, Error>>,
 ) -> Result<(), Error> {
     let mut fresh = Vec::new();
     let mut failure = None;
@@ -234,7 +236,7 @@ fn keep(
     failure.map_or(Ok(()), Err)
 }
 
-fn ask(runner: &dyn Runner, suite: &Suite, item: &Item) -> Result<Asked, Error> {
+fn asked_of(suite: &Suite, item: &Item, answer: Result<Answer, Failure>) -> Result<Asked, Error> {
     let mut record = Record {
         item: item.id.clone(),
         prompt_sha256: prompt_hash(item),
@@ -248,10 +250,6 @@ fn ask(runner: &dyn Runner, suite: &Suite, item: &Item) -> Result<Asked, Error> 
         error: None,
         group: item.group.clone(),
         places: Vec::new(),
-    };
-    let answer = match &item.picture {
-        None => runner.answer(&item.prompt, &suite.readout),
-        Some(picture) => runner.look(&item.prompt, picture, &suite.readout),
     };
     let answer = match answer {
         Ok(answer) => answer,

@@ -1,5 +1,7 @@
 //! Who answers: anything that turns a prompt into an [`Answer`].
 
+use rayon::prelude::*;
+
 use super::Candidate;
 use super::Error;
 use super::LocalRunner;
@@ -11,6 +13,19 @@ use crate::probe::Readout;
 
 /// How many candidates for the first token are kept.
 pub const TOP: usize = 8;
+
+/// Questions answered together, and between two writes of a recording: what a kill can cost. A multiple of
+/// usual thread counts.
+pub(super) const TOGETHER: usize = 16;
+
+/// What is asked at a time: a prompt, and the picture that it is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// In words.
+    pub prompt: &'a str,
+    /// If any.
+    pub picture: Option<&'a Picture>,
+}
 
 /// A model that can be asked, one prompt at a time.
 ///
@@ -70,6 +85,43 @@ pub trait Runner: Sync {
     /// # Errors
     /// [`Failure::Item`] for what belongs into the recording, [`Failure::Run`] for what ends the run.
     fn answer(&self, prompt: &str, readout: &Readout) -> Result<Answer, Failure>;
+
+    /// How many of `questions`, from the first on, [`Runner::answers`] is best given at once; at least one.
+    fn together(&self, _questions: &[Question<'_>], _readout: &Readout) -> usize {
+        TOGETHER
+    }
+
+    /// Answers several questions, each as [`Runner::answer`] or [`Runner::look`] does on its own; `done` is
+    /// told the number of each when it is answered.
+    ///
+    /// There is an answer for each question, in their order, or fewer, up to a [`Failure::Run`].
+    fn answers(
+        &self,
+        questions: &[Question<'_>],
+        readout: &Readout,
+        done: &(dyn Fn(usize) + Sync),
+    ) -> Vec<Result<Answer, Failure>> {
+        each(self, questions, readout, done)
+    }
+}
+
+/// Asks each question on its own, as many at a time as there are threads.
+pub(super) fn each<R: Runner + ?Sized>(
+    runner: &R,
+    questions: &[Question<'_>],
+    readout: &Readout,
+    done: &(dyn Fn(usize) + Sync),
+) -> Vec<Result<Answer, Failure>> {
+    let numbered = questions.par_iter().enumerate();
+    let answer = |(at, question): (usize, &Question<'_>)| {
+        let answer = match question.picture {
+            None => runner.answer(question.prompt, readout),
+            Some(picture) => runner.look(question.prompt, picture, readout),
+        };
+        done(at);
+        answer
+    };
+    numbered.map(answer).collect()
 }
 
 /// The runner of a model on this machine, its weights in memory: our decoder, or parts of its own.
@@ -77,9 +129,17 @@ pub trait Runner: Sync {
 /// # Errors
 /// [`Error::NotRunnable`] for a model that may be compared but not run, others for what went wrong.
 pub fn load(model: &Model) -> Result<Box<dyn Runner + '_>, Error> {
+    load_within(model, None)
+}
+
+/// As [`load`]; our decoder reads weights that take more than `limit` bytes in memory layer by layer.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_within(model: &Model, limit: Option<u64>) -> Result<Box<dyn Runner + '_>, Error> {
     Ok(match model.reader {
         Some(_) => Box::new(ReadingRunner::load(model)?),
-        None => Box::new(LocalRunner::load(model)?),
+        None => Box::new(LocalRunner::load_within(model, limit)?),
     })
 }
 

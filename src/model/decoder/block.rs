@@ -7,7 +7,7 @@ use crate::model::layers::{Attention, LayerCache, Mlp, MlpShape, Mode, Moe, Norm
 use crate::model::layers::{Rotation, Source, see};
 use crate::model::role::{Part, Role};
 use crate::model::site::{Site, Tap};
-use crate::model::spec::{DecoderSpec, RopeSpec};
+use crate::model::spec::DecoderSpec;
 
 /// Attention and MLP around the residual stream.
 #[derive(Debug)]
@@ -18,8 +18,6 @@ pub(super) struct Block {
     mlp_norm: NormLayer,
     mlp: Feed,
     post_mlp_norm: Option<NormLayer>,
-    /// Which of the decoder's rotary embeddings.
-    pub(super) rope: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -29,13 +27,12 @@ enum Feed {
 }
 
 impl Block {
-    /// Takes the weights of block `layer`; its rotary embedding is added to `ropes` if it is new.
+    /// Takes the weights of block `layer`.
     pub(super) fn new(
         source: &mut dyn Source,
         spec: &DecoderSpec,
         layer: usize,
         mode: Mode,
-        ropes: &mut Vec<RopeSpec>,
     ) -> Result<Self, Error> {
         let kind = (spec.norm, spec.norm_eps);
         let norm = |source: &mut dyn Source, part| {
@@ -47,13 +44,6 @@ impl Block {
                 mode,
             )
         };
-        let rope = spec.layers[layer].rope.as_ref().map(|rope| {
-            let known = ropes.iter().position(|other| other == rope);
-            known.unwrap_or_else(|| {
-                ropes.push(rope.clone());
-                ropes.len() - 1
-            })
-        });
         let (post_attention_norm, post_mlp_norm) = if spec.sandwich_norms {
             let after_attention = norm(source, Part::PostAttentionNorm)?;
             (
@@ -70,7 +60,6 @@ impl Block {
             mlp_norm: norm(source, Part::MlpNorm)?,
             mlp: Feed::new(source, spec, layer, mode)?,
             post_mlp_norm,
-            rope,
         })
     }
 

@@ -35,7 +35,7 @@ impl Linear {
     ) -> std::result::Result<Self, Error> {
         let weight = match source.quantised(role, (out, inward))? {
             Some(blocks) => Factor::Quantised(blocks),
-            None => Factor::Dense(laid_out(source.take(role, &[out, inward])?, mode)?),
+            None => Factor::Dense(source.laid_out(role, (out, inward), mode)?),
         };
         let bias = if bias {
             Some(source.take(role.bias(), &[out])?)
@@ -62,13 +62,27 @@ impl Linear {
         })
     }
 
+    /// A projection by `weight` `[out, in]` as it lies.
+    pub(in crate::model) fn of(weight: Tensor, mode: Mode) -> Self {
+        Self {
+            weight: Factor::Dense(weight),
+            bias: None,
+            mode,
+        }
+    }
+
+    /// A weight `[out, in]` as it is multiplied by.
+    pub(in crate::model) fn arranged(weight: Tensor, mode: Mode) -> Result<Tensor> {
+        laid_out(weight, mode)
+    }
+
     /// `[batch, pos, in]` to `[batch, pos, out]`.
     pub(in crate::model) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         by_row(self.mode, x, |x| self.project(x))
     }
 
     /// `[n, in]` to `[n, out]`.
-    pub(super) fn project(&self, x: &Tensor) -> Result<Tensor> {
+    pub(in crate::model) fn project(&self, x: &Tensor) -> Result<Tensor> {
         let y = match &self.weight {
             Factor::Dense(weight) => x.matmul(&weight.t()?)?,
             Factor::Quantised(blocks) => blocks.forward(&x.contiguous()?)?,
@@ -82,7 +96,7 @@ impl Linear {
 
 /// Laid out for inference as the product reads it: candle's matrix product of a few rows spends more on
 /// rearranging a weight `[out, in]` than on multiplying.
-fn laid_out(weight: Tensor, mode: Mode) -> Result<Tensor> {
+pub(super) fn laid_out(weight: Tensor, mode: Mode) -> Result<Tensor> {
     match mode {
         Mode::Inference => weight.t()?.contiguous()?.t(),
         Mode::Differentiable => Ok(weight),

@@ -30,7 +30,6 @@ use named::{Named, OnDisk, Take};
 
 use super::Mode;
 use super::Model;
-use super::config::RawConfig;
 use super::decoder::{self, Decoder, KvCache, Splice};
 use super::site::Tap;
 use super::tokenizer::Tokenizer;
@@ -72,12 +71,10 @@ impl Vision {
     /// # Errors
     /// A model that sees no images, or whose tensors do not fit its config or cannot be read.
     pub fn open(model: &Model, device: &Device) -> Result<Self, Error> {
-        if let Some(Sight { spec, names }) = &model.sight {
-            return Self::load(&model.weights, spec.clone(), names, device);
-        }
-        let config = RawConfig::new(model.config.clone());
-        let spec = VisionSpec::new(&config)?;
-        Self::load(&model.weights, spec, &Names::new(), device)
+        let spec = VisionSpec::of(model)?;
+        let none = Names::new();
+        let names = model.sight.as_ref().map_or(&none, |sight| &sight.names);
+        Self::load(&model.weights, spec, names, device)
     }
 
     /// As [`Vision::open`], for a model whose tensors have other names than those of its family, which
@@ -303,7 +300,8 @@ impl Seen {
         Tensor::new(self.prompt.tokens.as_slice(), decoder.device())?.unsqueeze(0)
     }
 
-    fn splice(&self) -> Splice<'_> {
+    /// What a decoder puts among the prompt's tokens.
+    pub fn splice(&self) -> Splice<'_> {
         Splice {
             places: &self.prompt.places,
             embeddings: &self.embeddings,

@@ -2,6 +2,7 @@
 
 use super::siglip::{Positions, TowerSpec};
 use super::{Error, Marks, ResamplerSpec, Slicing};
+use crate::model::Model;
 use crate::model::arch::minicpmv::Version;
 use crate::model::config::{ConfigError, RawConfig};
 
@@ -32,6 +33,24 @@ impl VisionSpec {
         let mut tensors = self.tower.tensors();
         tensors.extend(self.resampler.tensors());
         tensors
+    }
+
+    /// Bytes of all tensors in f32.
+    pub fn bytes(&self) -> u64 {
+        let sizes = self.tensors().into_iter().map(|(_, shape)| shape);
+        let numbers = |shape: Vec<usize>| shape.iter().map(|axis| *axis as u64).product::<u64>();
+        4 * sizes.map(numbers).sum::<u64>()
+    }
+
+    /// That of `model`; reads no weights.
+    ///
+    /// # Errors
+    /// As [`VisionSpec::new`].
+    pub fn of(model: &Model) -> Result<Self, Error> {
+        match &model.sight {
+            Some(sight) => Ok(sight.spec.clone()),
+            None => Self::new(&RawConfig::new(model.config.clone())),
+        }
     }
 
     /// Reads the `config.json` of a MiniCPM-V.

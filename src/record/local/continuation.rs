@@ -2,6 +2,7 @@
 
 use super::LocalRunner;
 use crate::model::KvCache;
+use crate::probe::Readout;
 use crate::record::Answer;
 use crate::record::Candidate;
 use crate::record::Failure;
@@ -13,101 +14,108 @@ use crate::record::numbers::top;
 /// bytes.
 const MAX_CONTINUED: usize = 4;
 
-/// A prompt being continued greedily.
-pub(super) struct Continuation<'r, 'm> {
-    pub runner: &'r LocalRunner<'m>,
+/// A prompt being continued greedily: to a whole token, or to words, as the readout asks.
+pub(super) struct Continuation<'q> {
+    readout: &'q Readout,
     /// Prompt and continuation.
-    pub ids: Vec<u32>,
+    ids: Vec<u32>,
     /// Tokens of the prompt.
-    pub start: usize,
+    start: usize,
     /// The prompt as the tokenizer gives it back.
-    pub before: String,
+    before: String,
+    text: String,
+    /// Candidates for the first token.
+    top: Vec<Candidate>,
     pub cache: KvCache,
     /// Of the next token.
     pub logits: Vec<f32>,
 }
 
-impl Continuation<'_, '_> {
-    /// Takes the most probable token; `false` when that ends the text.
-    fn take(&mut self) -> bool {
-        let best = top(&self.logits, 1)[0];
-        if self.runner.tokenizer.eos().contains(&best) {
-            return false;
-        }
-        self.ids.push(best);
-        true
+impl<'q> Continuation<'q> {
+    /// Behind a prompt of `ids`, after which are `cache` and `logits`.
+    pub fn new(
+        runner: &LocalRunner<'_>,
+        ids: Vec<u32>,
+        (cache, logits): (KvCache, Vec<f32>),
+        readout: &'q Readout,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            readout,
+            before: runner.text(&ids)?,
+            start: ids.len(),
+            ids,
+            text: String::new(),
+            top: candidates(runner.tokenizer, &logits),
+            cache,
+            logits,
+        })
     }
 
-    /// Computes the logits after the last token; `false` when the model takes no more tokens.
-    fn advance(&mut self) -> Result<bool, Failure> {
-        if self.ids.len() > self.runner.decoder.spec().max_position_embeddings {
+    /// Takes the most probable token; `true` where the logits after it are needed to go on, `false` where
+    /// the answer is complete or the model takes no more tokens.
+    pub fn take(&mut self, runner: &LocalRunner<'_>) -> Result<bool, Failure> {
+        let most = match self.readout {
+            Readout::NextToken => MAX_CONTINUED,
+            Readout::Generate { max_tokens, .. } => *max_tokens,
+        };
+        let best = top(&self.logits, 1)[0];
+        if self.taken() >= most || runner.tokenizer.eos().contains(&best) {
             return Ok(false);
         }
-        let last = self.ids.len() - 1;
-        self.logits = self
-            .runner
-            .step(&self.ids[last..], &mut self.cache, &mut ())?;
-        Ok(true)
+        self.ids.push(best);
+        self.text = self.continued(runner)?;
+        let more = match self.readout {
+            // More tokens as long as it ends inside a character.
+            Readout::NextToken => self.text.ends_with(char::REPLACEMENT_CHARACTER),
+            Readout::Generate { stop, .. } => match stopped(&self.text, stop) {
+                Some(end) => {
+                    self.text.truncate(end);
+                    false
+                }
+                None => true,
+            },
+        };
+        let limit = runner.decoder.spec().max_position_embeddings;
+        Ok(more && self.taken() < most && self.ids.len() <= limit)
+    }
+
+    /// The last token.
+    pub fn last(&self) -> u32 {
+        self.ids.last().copied().unwrap_or_default()
+    }
+
+    /// One at a time, to its end.
+    pub fn finished(mut self, runner: &LocalRunner<'_>) -> Result<Answer, Failure> {
+        while self.take(runner)? {
+            self.logits = runner.step(&[self.last()], &mut self.cache)?;
+        }
+        Ok(self.answer())
+    }
+
+    /// As far as it came.
+    pub fn answer(self) -> Answer {
+        Answer {
+            prompt_tokens: self.start,
+            text: self.text,
+            tokens: self.ids[self.start..].to_vec(),
+            top: self.top,
+            residual: None,
+            places: Vec::new(),
+        }
+    }
+
+    /// Tokens of the continuation.
+    fn taken(&self) -> usize {
+        self.ids.len() - self.start
     }
 
     /// The continuation as text. Decoded with the prompt before it: alone, its first token would lose
     /// its leading space in some tokenizers.
-    fn text(&self) -> Result<String, Failure> {
-        let whole = self.runner.text(&self.ids)?;
+    fn continued(&self, runner: &LocalRunner<'_>) -> Result<String, Failure> {
+        let whole = runner.text(&self.ids)?;
         match whole.strip_prefix(&self.before) {
             Some(text) => Ok(text.to_owned()),
-            None => self.runner.text(&self.ids[self.start..]),
-        }
-    }
-
-    /// One token, and more as long as it ends inside a character.
-    pub fn whole_token(&mut self) -> Result<String, Failure> {
-        for _ in 0..MAX_CONTINUED {
-            if !self.take() {
-                break;
-            }
-            let text = self.text()?;
-            if !text.ends_with(char::REPLACEMENT_CHARACTER) || !self.advance()? {
-                return Ok(text);
-            }
-        }
-        self.text()
-    }
-
-    /// Up to `max_tokens` tokens, or to the first stop string after any text.
-    fn generate(&mut self, max_tokens: usize, stop: &[String]) -> Result<String, Failure> {
-        let mut text = String::new();
-        for left in (0..max_tokens).rev() {
-            if !self.take() {
-                break;
-            }
-            text = self.text()?;
-            if let Some(end) = stopped(&text, stop) {
-                text.truncate(end);
-                break;
-            }
-            if left == 0 || !self.advance()? {
-                break;
-            }
-        }
-        Ok(text)
-    }
-
-    /// The answer of a generating readout.
-    pub fn generated(mut self, max_tokens: usize, stop: &[String]) -> Result<Answer, Failure> {
-        let top = candidates(self.runner.tokenizer, &self.logits);
-        let text = self.generate(max_tokens, stop)?;
-        Ok(self.answer(text, top))
-    }
-
-    pub fn answer(self, text: String, top: Vec<Candidate>) -> Answer {
-        Answer {
-            prompt_tokens: self.start,
-            text,
-            tokens: self.ids[self.start..].to_vec(),
-            top,
-            residual: None,
-            places: Vec::new(),
+            None => runner.text(&self.ids[self.start..]),
         }
     }
 }
