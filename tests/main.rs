@@ -7,6 +7,7 @@ mod cli;
 mod common;
 mod equivalence;
 mod evidence;
+mod families;
 mod hostile;
 mod invariance;
 mod killed;

@@ -95,7 +95,7 @@ fn relative_error(a: &Tensor, b: &Tensor) -> f64 {
 #[test]
 fn logits_and_residuals_are_those_of_transformers() {
     let mut families = BTreeSet::new();
-    let mut checked = 0;
+    let (mut checked, mut wrong) = (0, Vec::new());
     for folder in fixtures() {
         let name = folder.file_name().expect("a name").to_string_lossy();
         let expected = folder.join("expected.safetensors");
@@ -110,8 +110,11 @@ fn logits_and_residuals_are_those_of_transformers() {
         for (variant, config, store) in variants(&folder) {
             let description = describe(&config, &store);
             let spec = &description.spec;
-            assert_eq!(spec.caveats, caveats(&name), "{name}/{variant}");
-            assert_eq!(wanted.len(), spec.num_hidden_layers + 2);
+            if spec.caveats != caveats(&name) {
+                wrong.push(format!("{name}/{variant}: {:?}", spec.caveats));
+            }
+            let logits = usize::from(spec.kind.has_head());
+            assert_eq!(wanted.len(), spec.num_hidden_layers + 1 + logits);
             families.insert(spec.family);
             let decoder = load(&description, store);
             let mut tap = Keep {
@@ -121,13 +124,16 @@ fn logits_and_residuals_are_those_of_transformers() {
             decoder.forward(&tokens, None, &mut tap).expect("runs");
             for (site, value) in &tap.seen {
                 let error = relative_error(value, &expected[&site.to_string()]);
-                assert!(error < TOLERANCE, "{name}/{variant}: {site} is {error} off");
+                if error.is_nan() || error >= TOLERANCE {
+                    wrong.push(format!("{name}/{variant}: {site} is {error} off"));
+                }
                 checked += 1;
             }
         }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
     // Those that are compared and not run have no oracle; that of MiniCPM-V is in `vision`.
-    let run = |id: &&str| !["bert", "minicpmv", "protein_mpnn"].contains(id);
+    let run = |id: &&str| !["minicpmv", "protein_mpnn"].contains(id);
     let all = arch::FAMILIES.iter().map(|family| family.id);
     let all: BTreeSet<&str> = all.filter(run).collect();
     assert_eq!(families, all, "every family has a fixture");
@@ -168,6 +174,9 @@ fn a_gguf_file_says_what_its_origin_says() {
 fn caveats(name: &str) -> &'static [&'static str] {
     match name {
         "gemma3-vision" => &["of a multimodal model, the text part"],
+        "bert" => {
+            &["2 stored tensors have no place in a bert model, the first is `pooler.dense.bias`"]
+        }
         _ => &[],
     }
 }

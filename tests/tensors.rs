@@ -266,6 +266,7 @@ fn permuted_heads_come_back_in_order() {
 #[derive(Debug, Clone)]
 enum Naive {
     Rows(usize, usize),
+    RowsOfEach(usize, usize, usize),
     Transposed,
     Unpermuted(usize),
     PlusOne,
@@ -301,6 +302,16 @@ impl Matrix {
                 let part = self.gather(len, columns, |r, c| (start + r) * columns + c);
                 (part, view.rows(start..start + len))
             }
+            Naive::RowsOfEach(groups, start, len) if rows.is_multiple_of(groups) => {
+                let size = rows / groups;
+                let start = start % size;
+                let len = 1 + len % (size - start);
+                let part = self.gather(groups * len, columns, |r, c| {
+                    (r / len * size + start + r % len) * columns + c
+                });
+                (part, view.rows_of_each(groups, start..start + len))
+            }
+            Naive::RowsOfEach(..) => (self.clone(), view),
             Naive::Transposed => (
                 self.gather(columns, rows, |r, c| c * columns + r),
                 view.transposed(),
@@ -340,6 +351,7 @@ impl Matrix {
 fn steps() -> impl Strategy<Value = Vec<Naive>> {
     let step = prop_oneof![
         (0usize..64, 0usize..64).prop_map(|(start, len)| Naive::Rows(start, len)),
+        (1usize..5, 0usize..64, 0usize..64).prop_map(|(n, at, len)| Naive::RowsOfEach(n, at, len)),
         Just(Naive::Transposed),
         (1usize..4).prop_map(Naive::Unpermuted),
         Just(Naive::PlusOne),

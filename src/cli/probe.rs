@@ -100,13 +100,19 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         sites,
         seen: BTreeMap::new(),
     };
-    let logits = decoder.forward(&input, None, &mut keep)?.squeeze(0)?;
+    let last = decoder.forward(&input, None, &mut keep)?.squeeze(0)?;
+    let head = spec.kind.has_head();
     if let Some(path) = &args.out {
-        return write(path, &logits, keep.seen, global);
+        let name = if head { "logits" } else { "last_hidden_state" };
+        return write(path, (name, &last), keep.seen, global);
     }
     let shown = Shown {
         schema: "kinprobe/probe/v1",
-        next: next(&logits, &model)?,
+        // An encoder expects nothing next.
+        next: match head {
+            true => next(&last, &model)?,
+            false => Vec::new(),
+        },
         taps: keep.shown()?,
         tokens,
     };
@@ -241,7 +247,7 @@ impl Tap for Keep {
 
 fn write(
     path: &Path,
-    logits: &Tensor,
+    (name, last): (&str, &Tensor),
     seen: BTreeMap<Site, Tensor>,
     global: &Global,
 ) -> Result<()> {
@@ -250,10 +256,7 @@ fn write(
         .map(|(site, value)| (site.to_string(), value))
         .collect();
     tensors.retain(|(name, _)| name != "logits");
-    tensors.push((
-        "logits".to_owned(),
-        logits.to_dtype(DType::F32)?.contiguous()?,
-    ));
+    tensors.push((name.to_owned(), last.to_dtype(DType::F32)?.contiguous()?));
     let partial = path.with_extension("partial");
     let named = tensors.iter().map(|(name, value)| (name.as_str(), value));
     safetensors::serialize_to_file(named, None, &partial)
@@ -311,7 +314,9 @@ impl Shown {
                 tap.norm
             ));
         }
-        text.push_str(&format!("\n{:>8} {:>9}  text\n", "next", "log p"));
+        if !self.next.is_empty() {
+            text.push_str(&format!("\n{:>8} {:>9}  text\n", "next", "log p"));
+        }
         for next in &self.next {
             let shown = next
                 .text

@@ -12,7 +12,7 @@
 
 use candle_core::{D, Device, Tensor};
 
-use super::spec::Norm;
+use super::spec::{Norm, NormPlace};
 use super::{DecoderSpec, Expert, Model, Param, Part, Role, Weights};
 
 /// Numbers decoded at a time when single rows are picked.
@@ -254,19 +254,33 @@ impl<'a> Canonical<'a> {
         })
     }
 
-    /// The gain of the norm that a matrix reads through, `[hidden_size]`; `None` where there is none.
+    /// The gain of the norm that a matrix reads through, as wide as the matrix (`[hidden_size]` but for
+    /// the upper halves of latent attention); `None` where there is none.
     ///
     /// # Errors
     /// Files that cannot be read.
     pub fn gain_before(&self, role: &Role) -> Result<Option<Tensor>, Error> {
-        let norm = match role.part {
-            Part::Query | Part::Key | Part::Value => Part::AttentionNorm,
-            Part::Gate | Part::Up | Part::Router | Part::SharedExpertGate => Part::MlpNorm,
-            Part::Unembed => return self.gain(&Role::model(Part::FinalNorm)),
+        let hidden = self.spec.hidden_size;
+        let latent = self.spec.latent;
+        let (norm, width) = match role.part {
+            Part::Query | Part::Key | Part::Value => (Part::AttentionNorm, hidden),
+            Part::QueryDown | Part::KvDown | Part::KeyRotary => (Part::AttentionNorm, hidden),
+            Part::QueryUp => {
+                let rank = latent.and_then(|latent| latent.q_lora_rank);
+                (Part::QueryDownNorm, rank.unwrap_or_default())
+            }
+            Part::KeyUp | Part::ValueUp => {
+                let rank = latent.map(|latent| latent.kv_lora_rank);
+                (Part::KvDownNorm, rank.unwrap_or_default())
+            }
+            Part::Gate | Part::Up | Part::Router | Part::SharedExpertGate => {
+                (Part::MlpNorm, hidden)
+            }
+            Part::Unembed => return self.gain(&Role::model(Part::FinalNorm), hidden),
             _ => return Ok(None),
         };
         match role.layer {
-            Some(layer) => self.gain(&Role::layer(layer as usize, norm)),
+            Some(layer) => self.gain(&Role::layer(layer as usize, norm), width),
             None => Ok(None),
         }
     }
@@ -276,7 +290,7 @@ impl<'a> Canonical<'a> {
     /// # Errors
     /// Files that cannot be read.
     pub fn gain_behind(&self, role: &Role) -> Result<Option<Tensor>, Error> {
-        if self.spec.kind.norms_the_stream() {
+        if self.spec.norm_place == NormPlace::Stream {
             return Ok(None);
         }
         let norm = match role.part {
@@ -284,14 +298,14 @@ impl<'a> Canonical<'a> {
             _ => Part::PostMlpNorm,
         };
         match role.layer {
-            Some(layer) => self.gain(&Role::layer(layer as usize, norm)),
+            Some(layer) => self.gain(&Role::layer(layer as usize, norm), self.spec.hidden_size),
             None => Ok(None),
         }
     }
 
-    fn gain(&self, role: &Role) -> Result<Option<Tensor>, Error> {
+    fn gain(&self, role: &Role, width: usize) -> Result<Option<Tensor>, Error> {
         match self.weights.shape(role) {
-            Some((n, 1)) if n == self.spec.hidden_size => Ok(Some(Tensor::from_vec(
+            Some((n, 1)) if n == width => Ok(Some(Tensor::from_vec(
                 self.weights.all(role)?,
                 n,
                 &Device::Cpu,

@@ -1,6 +1,6 @@
 //! A model's config as it was written, read key by key so that what nobody read can be told.
 
-mod rope;
+pub(super) mod rope;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -18,6 +18,8 @@ pub struct RawConfig {
     from_gguf: bool,
     /// Keys that were asked for.
     read: RefCell<BTreeSet<String>>,
+    /// Keys among the [`UNHONOURED`] that the family honours.
+    honoured: RefCell<BTreeSet<String>>,
     /// What was found and cannot be honoured.
     unsupported: RefCell<Vec<String>>,
     /// What was missing and filled in.
@@ -129,6 +131,7 @@ impl RawConfig {
             map,
             from_gguf,
             read: RefCell::default(),
+            honoured: RefCell::default(),
             unsupported: RefCell::default(),
             caveats: RefCell::default(),
         }
@@ -264,6 +267,11 @@ impl RawConfig {
         })
     }
 
+    /// Notes that the family knows what `key` does, which most do not.
+    pub fn honour(&self, key: &str) {
+        self.honoured.borrow_mut().insert(key.to_owned());
+    }
+
     /// Notes what cannot be honoured: the model's weights may be compared but it is not run.
     pub fn refuse(&self, reason: impl Into<String>) {
         self.unsupported.borrow_mut().push(reason.into());
@@ -279,6 +287,9 @@ impl RawConfig {
     /// that nobody asked for in the second.
     pub fn remarks(&self) -> (Vec<String>, Vec<String>) {
         for (key, off) in UNHONOURED {
+            if self.honoured.borrow().contains(*key) {
+                continue;
+            }
             if let Some(value) = self.get(key) {
                 let neutral = match value {
                     Value::Bool(on) => !on,

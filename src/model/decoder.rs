@@ -1,8 +1,10 @@
-//! The one forward pass: a decoder that a [`DecoderSpec`] configures, with a tap at every site.
+//! The one forward pass: a decoder (or encoder) that a [`DecoderSpec`] configures, with a tap at every
+//! site.
 
 mod block;
 mod blocks;
 mod ends;
+mod entrance;
 mod error;
 mod files;
 mod pass;
@@ -20,9 +22,10 @@ use candle_core::{DType, Device, Tensor};
 use block::Block;
 use blocks::{Blocks, Ropes};
 use ends::{Embedding, Head};
+use entrance::Entrance;
 use files::{Checked, OnDisk, Stored, read};
 
-use super::layers::{LayerCache, Linear, NormLayer, Pairs, Rotation, Source, rotation, see};
+use super::layers::{LayerCache, NormLayer, Pairs, Rotation, Source, rotation, see};
 use super::role::{Part, Role};
 use super::site::{Site, Tap};
 use super::spec::{DecoderSpec, Position};
@@ -40,9 +43,11 @@ pub struct Decoder {
     place: (DType, Device),
     embed: Embedding,
     position_embed: Option<Tensor>,
+    /// What else an encoder does to its embeddings.
+    entrance: Option<Entrance>,
     blocks: Blocks,
-    final_norm: NormLayer,
-    unembed: Head,
+    /// Last norm and head; an encoder has neither.
+    head: Option<(NormLayer, Head)>,
     ropes: Ropes,
     pairs: Pairs,
 }
@@ -90,13 +95,7 @@ impl Decoder {
             return Err(Error::Unsupported(spec.unsupported.clone()));
         }
         let hidden = spec.hidden_size;
-        let table = (spec.vocab_size, hidden);
-        let embed = source.take(Role::model(Part::Embed), &[table.0, table.1])?;
-        let unembed = if spec.tie_word_embeddings {
-            Linear::tied(source, Role::model(Part::Embed), &embed, mode)?
-        } else {
-            Linear::new(source, Role::model(Part::Unembed), table, false, mode)?
-        };
+        let embed = source.take(Role::model(Part::Embed), &[spec.vocab_size, hidden])?;
         let position_embed = match spec.position {
             Position::Rotary => None,
             Position::Learned => {
@@ -107,15 +106,14 @@ impl Decoder {
         let blocks = (0..spec.layers.len())
             .map(|layer| Block::new(source, spec, layer, mode))
             .collect::<Result<_, _>>()?;
-        let kind = (spec.norm, spec.norm_eps);
         Ok(Self {
             mode,
             place: (embed.dtype(), embed.device().clone()),
-            embed: Embedding::Held(embed),
             position_embed,
+            entrance: Entrance::new(source, spec, mode)?,
             blocks: Blocks::Held(blocks),
-            final_norm: NormLayer::new(source, Role::model(Part::FinalNorm), hidden, kind, mode)?,
-            unembed: Head::Held(unembed),
+            head: Head::held(source, spec, &embed, mode)?,
+            embed: Embedding::Held(embed),
             ropes: Ropes::of(spec),
             pairs: Pairs::Halves,
             spec: spec.clone(),
@@ -170,9 +168,12 @@ impl Decoder {
     /// Logits `[batch, pos, vocab_size]` of every position of `tokens` `[batch, pos]` (u32). All rows
     /// are as long as each other; with a cache they continue the rows it has seen.
     ///
+    /// An encoder has no logits: it gives its last states `[batch, pos, hidden_size]`. It has no cache
+    /// either, for what comes later changes what came before.
+    ///
     /// # Errors
-    /// On a token outside the vocabulary, no token, more positions than learned ones, or whatever
-    /// candle and the tap report.
+    /// On a token outside the vocabulary, no token, more positions than learned ones, an encoder with a
+    /// cache, or whatever candle and the tap report.
     pub fn forward(
         &self,
         tokens: &Tensor,
@@ -223,14 +224,17 @@ impl Decoder {
     }
 
     /// Logits `[batch, pos, vocab_size]` of each of some residual streams `[batch, pos, hidden_size]` after
-    /// the last block, as [`Decoder::residuals`] gives them.
+    /// the last block, as [`Decoder::residuals`] gives them; of an encoder, which has no head, these.
     ///
     /// # Errors
     /// Whatever candle reports.
     pub fn logits(&self, residuals: &[Tensor]) -> Result<Vec<Tensor>, Error> {
-        let normed = residuals.iter().map(|x| self.final_norm.forward(x));
+        let Some((norm, unembed)) = &self.head else {
+            return Ok(residuals.to_vec());
+        };
+        let normed = residuals.iter().map(|x| norm.forward(x));
         let normed = normed.collect::<Result<Vec<_>, _>>()?;
-        Ok(self.unembed.forward(&normed)?)
+        Ok(unembed.forward(&normed)?)
     }
 
     fn next(
@@ -244,8 +248,11 @@ impl Decoder {
     }
 
     fn head(&self, x: &Tensor, tap: &mut dyn Tap) -> Result<Tensor, Error> {
+        let Some((norm, _)) = &self.head else {
+            return Ok(x.clone());
+        };
         if tap.wants(Site::FinalNorm) {
-            tap.visit(Site::FinalNorm, &self.final_norm.normalised(x)?)?;
+            tap.visit(Site::FinalNorm, &norm.normalised(x)?)?;
         }
         let mut logits = self.logits(std::slice::from_ref(x))?;
         let logits = logits.swap_remove(0);
@@ -272,19 +279,19 @@ impl Decoder {
         if let Some(table) = &self.position_embed {
             x = x.broadcast_add(&table.narrow(0, start, pos)?)?;
         }
-        Ok(x)
+        match &self.entrance {
+            Some(entrance) => Ok(entrance.forward(&x)?),
+            None => Ok(x),
+        }
     }
 
     fn rotations(&self, start: usize, count: usize) -> Result<Vec<Rotation>, Error> {
         let place = (self.place.0, &self.place.1);
         let how = (self.pairs, self.mode);
-        let of = |rope| rotation(rope, self.spec.head_dim, (start, count), place, how);
-        Ok(self
-            .ropes
-            .distinct
-            .iter()
-            .map(of)
-            .collect::<Result<_, _>>()?)
+        let width = self.spec.rotary_head_dim();
+        let of = |rope| rotation(rope, width, (start, count), place, how);
+        let distinct = self.ropes.distinct.iter();
+        Ok(distinct.map(of).collect::<Result<_, _>>()?)
     }
 
     /// The number of new positions, when all is well with them.

@@ -1,6 +1,6 @@
 //! What two models say to the same random tokens.
 
-use candle_core::{Device, Tensor};
+use candle_core::{D, Device, Tensor};
 
 use super::decoder::{Decoder, Error};
 use crate::stat::random;
@@ -9,7 +9,8 @@ use crate::stat::random;
 const TEXTS: usize = 2;
 const LONGEST: usize = 24;
 
-/// Logits on random tokens, `[positions, vocab_size]`.
+/// Logits on random tokens, `[positions, vocab_size]`; of an encoder its last states,
+/// `[positions, hidden_size]`.
 #[derive(Debug, Clone)]
 pub struct Logits {
     values: Vec<f32>,
@@ -35,8 +36,8 @@ impl Logits {
         let tokens = Tensor::from_vec(tokens, (TEXTS, length), &Device::Cpu)?;
         let logits = decoder.forward(&tokens, None, &mut ())?;
         Ok(Self {
+            width: logits.dim(D::Minus1)?,
             values: logits.flatten_all()?.to_vec1()?,
-            width: spec.vocab_size,
         })
     }
 

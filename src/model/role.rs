@@ -28,6 +28,8 @@ pub enum Part {
     Embed,
     /// Learned position embedding `[max_position_embeddings, hidden_size]`.
     PositionEmbed,
+    /// Embedding of token types `[type_vocab_size, hidden_size]`.
+    TokenTypeEmbed,
     /// Norm of the embeddings' sum `[hidden_size]`.
     EmbedNorm,
     /// Norm before attention `[hidden_size]`.
@@ -38,18 +40,38 @@ pub enum Part {
     Key,
     /// Value projection.
     Value,
-    /// Per-head query norm `[head_dim]`.
+    /// Query norm, per head `[head_dim]` or of all heads `[num_attention_heads * head_dim]`.
     QueryNorm,
-    /// Per-head key norm `[head_dim]`.
+    /// Key norm, likewise `[head_dim]` or `[num_key_value_heads * head_dim]`.
     KeyNorm,
+    /// What latent attention narrows the stream to for queries `[q_lora_rank, hidden_size]`.
+    QueryDown,
+    /// Norm of that `[q_lora_rank]`.
+    QueryDownNorm,
+    /// Queries from it `[num_attention_heads * qk_head_dim, q_lora_rank]`.
+    QueryUp,
+    /// What latent attention narrows the stream to for keys and values `[kv_lora_rank, hidden_size]`.
+    KvDown,
+    /// Norm of that `[kv_lora_rank]`.
+    KvDownNorm,
+    /// The part of the keys that rotates, one for all heads `[qk_rope_head_dim, hidden_size]`.
+    KeyRotary,
+    /// The part that does not, from the narrowed stream `[num_attention_heads * qk_nope_head_dim,
+    /// kv_lora_rank]`.
+    KeyUp,
+    /// Values from it `[num_attention_heads * v_head_dim, kv_lora_rank]`.
+    ValueUp,
     /// Attention output projection `[hidden_size, num_attention_heads * head_dim]`.
     Output,
     /// Norm after attention, before the residual sum (sandwich norms) or behind it.
     PostAttentionNorm,
     /// Norm before the MLP.
     MlpNorm,
-    /// Router of a mixture of experts `[num_experts, hidden_size]`.
+    /// Router of a mixture of experts `[num_experts, hidden_size]`; its bias takes part in the choice of
+    /// experts alone.
     Router,
+    /// Factors on the experts' weights `[1, num_experts]`.
+    RouterScale,
     /// Gate projection `[intermediate_size, hidden_size]`.
     Gate,
     /// Up projection `[intermediate_size, hidden_size]`; the only input matrix of an ungated MLP.
@@ -131,6 +153,7 @@ impl Part {
         match self {
             Self::Embed => "embed",
             Self::PositionEmbed => "position_embed",
+            Self::TokenTypeEmbed => "token_type_embed",
             Self::EmbedNorm => "embed_norm",
             Self::AttentionNorm => "attention_norm",
             Self::Query => "q",
@@ -138,10 +161,19 @@ impl Part {
             Self::Value => "v",
             Self::QueryNorm => "q_norm",
             Self::KeyNorm => "k_norm",
+            Self::QueryDown => "q_down",
+            Self::QueryDownNorm => "q_down_norm",
+            Self::QueryUp => "q_up",
+            Self::KvDown => "kv_down",
+            Self::KvDownNorm => "kv_down_norm",
+            Self::KeyRotary => "k_rotary",
+            Self::KeyUp => "k_up",
+            Self::ValueUp => "v_up",
             Self::Output => "o",
             Self::PostAttentionNorm => "post_attention_norm",
             Self::MlpNorm => "mlp_norm",
             Self::Router => "router",
+            Self::RouterScale => "router_scale",
             Self::Gate => "gate",
             Self::Up => "up",
             Self::Down => "down",
@@ -160,6 +192,8 @@ impl Part {
                 | Self::AttentionNorm
                 | Self::QueryNorm
                 | Self::KeyNorm
+                | Self::QueryDownNorm
+                | Self::KvDownNorm
                 | Self::PostAttentionNorm
                 | Self::MlpNorm
                 | Self::PostMlpNorm

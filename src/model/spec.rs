@@ -1,6 +1,14 @@
 //! A model's architecture as data: what the one decoder needs to know.
 
-use super::role::{Expert, Part, Role};
+mod latent;
+mod moe;
+mod roles;
+mod rope;
+
+pub use latent::LatentSpec;
+pub use moe::{MoeSpec, Routing, Scoring};
+pub use roles::ShapedRole;
+pub use rope::{RopeScaling, RopeSpec};
 
 /// Everything the forward pass depends on besides the weights, in Hugging Face's words.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,14 +39,20 @@ pub struct DecoderSpec {
     pub norm: Norm,
     /// Added to the variance.
     pub norm_eps: f64,
-    /// Norms after attention and MLP as well as before (Gemma).
-    pub sandwich_norms: bool,
-    /// Norm of each query and key head before the rotary embedding (Qwen3, Gemma 3).
-    pub qk_norm: bool,
+    /// Where the norms of a block stand.
+    pub norm_place: NormPlace,
+    /// Attention and MLP read the same stream, and both are added to it (GPT-NeoX).
+    pub parallel_residual: bool,
+    /// Norm of queries and keys before the rotary embedding.
+    pub qk_norm: Option<QkNorm>,
+    /// Queries, keys and values through narrow matrices (DeepSeek-V2) in place of plain ones.
+    pub latent: Option<LatentSpec>,
     /// Which projections have an additive bias.
     pub biases: Biases,
     /// How positions enter.
     pub position: Position,
+    /// Rows of the token-type embedding, of which an encoder adds the first (BERT).
+    pub type_vocab_size: Option<usize>,
     /// One entry per block.
     pub layers: Vec<LayerSpec>,
     /// Factor on query-key products; usually `head_dim^-1/2`.
@@ -60,15 +74,15 @@ pub struct DecoderSpec {
     pub caveats: Vec<String>,
 }
 
-/// Kinds of network. Only decoders are run; of the others weights are compared.
+/// Kinds of network. Of messages between nodes weights are compared, the others are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Tokens in, logits of the next token out; norms before attention and MLP.
     Decoder,
-    /// BERT: tokens in, states out, without a head; norms on the residual stream, behind each sum.
+    /// BERT: tokens in, states out, without a head; attention looks both ways.
     Encoder,
-    /// Messages between the nodes of a graph in place of attention: of a block the MLP is known, norms
-    /// stand on the residual stream, and no embedding writes to it.
+    /// Messages between the nodes of a graph in place of attention: of a block the MLP is known, and no
+    /// embedding writes to the stream.
     Messages {
         /// Blocks of the encoder; those of the decoder follow.
         encoder_layers: usize,
@@ -76,13 +90,6 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Whether norms act on the residual stream itself, behind each sum. A gain there scales all that
-    /// passes through: it cannot be folded into one matrix, and only permutations and signs of
-    /// coordinates are free.
-    pub const fn norms_the_stream(self) -> bool {
-        !matches!(self, Self::Decoder)
-    }
-
     /// Whether blocks have attention, and an embedding writes to their stream.
     const fn attends(self) -> bool {
         !matches!(self, Self::Messages { .. })
@@ -140,6 +147,42 @@ pub enum Norm {
     Layer,
 }
 
+/// Where the norms of a block stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormPlace {
+    /// Before attention and MLP (Llama).
+    Before,
+    /// Before and behind attention and MLP, inside the sums (Gemma 3, GLM-4).
+    Sandwich,
+    /// Behind attention and MLP, inside the sums (OLMo 2).
+    After,
+    /// On the residual stream itself, behind each sum (BERT). A gain there scales all that passes
+    /// through: it cannot be folded into one matrix, and only permutations and signs of coordinates are
+    /// free.
+    Stream,
+}
+
+impl NormPlace {
+    /// Whether attention and MLP read through a norm.
+    pub const fn before(self) -> bool {
+        matches!(self, Self::Before | Self::Sandwich)
+    }
+
+    /// Whether what attention and MLP give goes through a norm before it is added.
+    pub const fn behind(self) -> bool {
+        matches!(self, Self::Sandwich | Self::After)
+    }
+}
+
+/// Norms of queries and keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QkNorm {
+    /// Each head on its own, all with the same gains (Qwen3, Gemma 3).
+    Head,
+    /// All heads together, before they are split (OLMo 2).
+    Full,
+}
+
 /// How positions enter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Position {
@@ -149,209 +192,20 @@ pub enum Position {
     Learned,
 }
 
-/// A rotary embedding.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RopeSpec {
-    /// Base of the geometric series of wavelengths.
-    pub theta: f64,
-    /// Change of the frequencies for long contexts.
-    pub scaling: RopeScaling,
-}
-
-/// Changes of rotary frequencies.
-#[derive(Debug, Clone, PartialEq)]
-pub enum RopeScaling {
-    /// None.
-    Default,
-    /// All frequencies divided by `factor`.
-    Linear {
-        /// Divisor.
-        factor: f64,
-    },
-    /// Llama 3.1: low frequencies divided, high ones kept, a ramp between.
-    Llama3 {
-        /// Divisor of the low frequencies.
-        factor: f64,
-        /// Wavelengths above `original / low_freq_factor` are divided.
-        low_freq_factor: f64,
-        /// Wavelengths below `original / high_freq_factor` are kept.
-        high_freq_factor: f64,
-        /// Context before the change.
-        original_max_position_embeddings: usize,
-    },
-    /// Each frequency divided by its own number, as GGUF files carry it.
-    Divided {
-        /// One per pair of a head's dimensions.
-        by: Vec<f32>,
-    },
-}
-
-/// Dimensions of a mixture of experts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MoeSpec {
-    /// Routed experts.
-    pub num_experts: usize,
-    /// Experts a token passes through.
-    pub num_experts_per_tok: usize,
-    /// Hidden units of one routed expert.
-    pub moe_intermediate_size: usize,
-    /// Hidden units of the shared expert, if there is one.
-    pub shared_expert_intermediate_size: Option<usize>,
-    /// Whether the chosen experts' weights are rescaled to sum to one.
-    pub norm_topk_prob: bool,
-}
-
-/// One MLP of a block.
-struct Mlp {
-    expert: Option<Expert>,
-    width: usize,
-    gated: bool,
-    bias: bool,
-}
-
-/// A role with its shape as `(rows, cols)`; a vector is `(n, 1)`.
-pub type ShapedRole = (Role, (usize, usize));
-
 impl DecoderSpec {
-    /// Every role that the forward pass reads, with its canonical shape `(out, in)`, in role order.
-    ///
-    /// A tied head is not listed: it is the embedding.
-    pub fn roles(&self) -> Vec<ShapedRole> {
-        let hidden = self.hidden_size;
-        let mut roles = Vec::new();
-        self.embedding_roles(&mut roles);
-        for (index, layer) in self.layers.iter().enumerate() {
-            self.attention_roles(index, &mut roles);
-            self.norms_of(index, &mut roles);
-            if layer.sparse {
-                self.sparse_roles(index, &mut roles);
-            } else {
-                let dense = Mlp {
-                    expert: None,
-                    width: self.intermediate_size,
-                    gated: self.gated_mlp,
-                    bias: self.biases.mlp,
-                };
-                self.mlp_roles(index, &dense, &mut roles);
-            }
-        }
-        if !self.kind.norms_the_stream() {
-            self.norm_roles(Role::model(Part::FinalNorm), &mut roles);
-        }
-        if self.kind.has_head() && !self.tie_word_embeddings {
-            let head = Role::model(Part::Unembed);
-            push(
-                &mut roles,
-                head,
-                (self.vocab_size, hidden),
-                self.biases.head,
-            );
-        }
-        roles.sort_unstable();
-        roles
-    }
-
-    fn embedding_roles(&self, roles: &mut Vec<ShapedRole>) {
-        let hidden = self.hidden_size;
-        if !self.kind.attends() {
-            return;
-        }
-        roles.push((Role::model(Part::Embed), (self.vocab_size, hidden)));
-        if self.position == Position::Learned {
-            let shape = (self.max_position_embeddings, hidden);
-            roles.push((Role::model(Part::PositionEmbed), shape));
-        }
-        if self.kind == Kind::Encoder {
-            self.norm_roles(Role::model(Part::EmbedNorm), roles);
+    /// Width of what the rotary embedding is given of each head.
+    pub fn rotary_head_dim(&self) -> usize {
+        match &self.latent {
+            Some(latent) => latent.qk_rope_head_dim,
+            None => self.head_dim,
         }
     }
 
-    fn attention_roles(&self, layer: usize, roles: &mut Vec<ShapedRole>) {
-        if !self.kind.attends() {
-            return;
+    /// Numbers per head that attention hands to its output projection.
+    pub fn value_head_dim(&self) -> usize {
+        match &self.latent {
+            Some(latent) => latent.v_head_dim,
+            None => self.head_dim,
         }
-        let query = self.num_attention_heads * self.head_dim;
-        let key = self.num_key_value_heads * self.head_dim;
-        let at = |part| Role::layer(layer, part);
-        for (part, rows) in [(Part::Query, query), (Part::Key, key), (Part::Value, key)] {
-            push(roles, at(part), (rows, self.hidden_size), self.biases.qkv);
-        }
-        push(
-            roles,
-            at(Part::Output),
-            (self.hidden_size, query),
-            self.biases.output,
-        );
-        if self.qk_norm {
-            roles.push((at(Part::QueryNorm), (self.head_dim, 1)));
-            roles.push((at(Part::KeyNorm), (self.head_dim, 1)));
-        }
-    }
-
-    fn norms_of(&self, layer: usize, roles: &mut Vec<ShapedRole>) {
-        let at = |part| Role::layer(layer, part);
-        let behind = self.kind.norms_the_stream();
-        if !behind {
-            self.norm_roles(at(Part::AttentionNorm), roles);
-            self.norm_roles(at(Part::MlpNorm), roles);
-        }
-        if behind || self.sandwich_norms {
-            self.norm_roles(at(Part::PostMlpNorm), roles);
-        }
-        if (behind && self.kind.attends()) || self.sandwich_norms {
-            self.norm_roles(at(Part::PostAttentionNorm), roles);
-        }
-    }
-
-    fn sparse_roles(&self, layer: usize, roles: &mut Vec<ShapedRole>) {
-        let Some(moe) = &self.moe else { return };
-        let router = (moe.num_experts, self.hidden_size);
-        roles.push((Role::layer(layer, Part::Router), router));
-        let of = |expert, width| Mlp {
-            expert: Some(expert),
-            width,
-            gated: true,
-            bias: false,
-        };
-        for expert in 0..moe.num_experts as u32 {
-            let mlp = of(Expert::Routed(expert), moe.moe_intermediate_size);
-            self.mlp_roles(layer, &mlp, roles);
-        }
-        if let Some(width) = moe.shared_expert_intermediate_size {
-            self.mlp_roles(layer, &of(Expert::Shared, width), roles);
-            let gate = (1, self.hidden_size);
-            roles.push((Role::layer(layer, Part::SharedExpertGate), gate));
-        }
-    }
-
-    fn mlp_roles(&self, layer: usize, mlp: &Mlp, roles: &mut Vec<ShapedRole>) {
-        let inward = (mlp.width, self.hidden_size);
-        let outward = (self.hidden_size, mlp.width);
-        let parts = [
-            (Part::Gate, inward),
-            (Part::Up, inward),
-            (Part::Down, outward),
-        ];
-        for (part, shape) in parts {
-            if part == Part::Gate && !mlp.gated {
-                continue;
-            }
-            let role = Role {
-                expert: mlp.expert,
-                ..Role::layer(layer, part)
-            };
-            push(roles, role, shape, mlp.bias);
-        }
-    }
-
-    fn norm_roles(&self, role: Role, roles: &mut Vec<ShapedRole>) {
-        push(roles, role, (self.hidden_size, 1), self.norm == Norm::Layer);
-    }
-}
-
-fn push(roles: &mut Vec<ShapedRole>, role: Role, shape: (usize, usize), bias: bool) {
-    roles.push((role, shape));
-    if bias {
-        roles.push((role.bias(), (shape.0, 1)));
     }
 }

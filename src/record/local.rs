@@ -60,7 +60,7 @@ impl<'m> LocalRunner<'m> {
     ///
     /// # Errors
     /// [`Error::NotRunnable`] for a model that may be compared but not run: an architecture that is not
-    /// known, a config the decoder cannot honour, no usable tokenizer.
+    /// known, a config the decoder cannot honour, an encoder, no usable tokenizer.
     pub fn load(model: &'m Model) -> Result<Self, Error> {
         Self::load_within(model, None)
     }
@@ -122,6 +122,10 @@ impl<'m> LocalRunner<'m> {
         let spec = model.spec.as_ref().map_err(not_runnable)?;
         if !spec.unsupported.is_empty() {
             return Err(Error::NotRunnable(spec.unsupported.join("; ")));
+        }
+        if !spec.kind.has_head() {
+            let reason = "an encoder: it reads all of a text at once and expects no next token, so                           that it cannot be asked; `kinprobe probe --tap` shows its activations";
+            return Err(Error::NotRunnable(reason.to_owned()));
         }
         Ok((spec, model.tokenizer.as_ref().map_err(not_runnable)?))
     }

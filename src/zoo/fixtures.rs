@@ -27,15 +27,24 @@ use super::dice::Dice;
 pub(in crate::zoo) const MODELS: &[&str] = &[
     "baichuan",
     "baichuan2",
+    "deepseek_v2",
+    "deepseek_v3",
     "gemma3",
+    "glm4",
     "gpt2",
+    "gpt_neox",
+    "internlm2",
     "llama",
     "llama-tied",
     "minicpmv",
     "mixtral",
+    "olmo2",
+    "pangu_pro_moe",
+    "phi3",
     "qwen2",
     "qwen2_moe",
     "qwen3",
+    "qwen3_moe",
     "yi",
 ];
 
@@ -66,6 +75,24 @@ pub(in crate::zoo) fn config(name: &str) -> Map<String, Value> {
         "baichuan" => json!({"num_key_value_heads": 4}),
         "baichuan2" => json!({"model_type": "baichuan", "num_key_value_heads": 4,
             "z_loss_weight": 0}),
+        "deepseek_v2" => deepseek(&json!({"q_lora_rank": null,
+            "topk_method": "group_limited_greedy", "routed_scaling_factor": 1.0})),
+        "deepseek_v3" => deepseek(&json!({"q_lora_rank": 9, "norm_topk_prob": true,
+            "routed_scaling_factor": 1.5})),
+        "glm4" => json!({"attention_bias": true, "head_dim": 8}),
+        "gpt_neox" => {
+            return object(json!({
+                "model_type": name, "vocab_size": 48, "hidden_size": 32, "intermediate_size": 20,
+                "num_hidden_layers": 3, "num_attention_heads": 4, "hidden_act": "gelu",
+                "layer_norm_eps": 1e-5, "max_position_embeddings": 64, "rotary_pct": 0.5,
+                "rotary_emb_base": 10000, "tie_word_embeddings": false
+            }));
+        }
+        "pangu_pro_moe" => json!({"num_experts": 6, "num_experts_per_tok": 3,
+            "moe_intermediate_size": 10, "shared_expert_intermediate_size": 14,
+            "mlp_only_layers": [1]}),
+        "qwen3_moe" => json!({"num_experts": 4, "num_experts_per_tok": 2,
+            "moe_intermediate_size": 10, "norm_topk_prob": true, "mlp_only_layers": [1]}),
         "mixtral" => json!({"num_local_experts": 4, "num_experts_per_tok": 2}),
         "qwen2_moe" => json!({"num_experts": 4, "num_experts_per_tok": 2,
             "moe_intermediate_size": 10, "shared_expert_intermediate_size": 14,
@@ -74,6 +101,18 @@ pub(in crate::zoo) fn config(name: &str) -> Map<String, Value> {
     };
     config.extend(object(own));
     config
+}
+
+/// Words of latent attention and of experts in groups, and `own`.
+fn deepseek(own: &Value) -> Value {
+    let mut words = object(json!({
+        "num_key_value_heads": 4, "head_dim": null, "kv_lora_rank": 8, "qk_nope_head_dim": 6,
+        "qk_rope_head_dim": 4, "v_head_dim": 5, "moe_intermediate_size": 10, "n_routed_experts": 6,
+        "n_shared_experts": 2, "num_experts_per_tok": 3, "n_group": 3, "topk_group": 2,
+        "first_k_dense_replace": 1
+    }));
+    words.extend(object(own.clone()));
+    Value::Object(words)
 }
 
 fn object(value: Value) -> Map<String, Value> {

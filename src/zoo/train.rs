@@ -317,10 +317,7 @@ pub(super) mod tests {
     fn micro() -> spec::DecoderSpec {
         let layer = spec::LayerSpec {
             sliding_window: None,
-            rope: Some(spec::RopeSpec {
-                theta: 10_000.0,
-                scaling: spec::RopeScaling::Default,
-            }),
+            rope: Some(spec::RopeSpec::new(10_000.0, spec::RopeScaling::Default)),
             sparse: false,
         };
         spec::DecoderSpec {
@@ -337,9 +334,12 @@ pub(super) mod tests {
             gated_mlp: true,
             norm: spec::Norm::Rms,
             norm_eps: 1e-5,
-            sandwich_norms: false,
-            qk_norm: false,
+            norm_place: spec::NormPlace::Before,
+            parallel_residual: false,
+            qk_norm: None,
+            latent: None,
             position: spec::Position::Rotary,
+            type_vocab_size: None,
             layers: vec![layer; 2],
             attention_scale: 8f64.sqrt().recip(),
             embed_scale: None,

@@ -34,7 +34,7 @@ pub(super) fn axes(spec: &DecoderSpec) -> BTreeMap<&'static str, String> {
     let rope: Vec<String> = spec
         .layers
         .iter()
-        .map(|layer| rope_words(layer.rope.as_ref(), spec.head_dim))
+        .map(|layer| rope_words(layer.rope.as_ref(), spec.rotary_head_dim()))
         .collect();
     BTreeMap::from([
         ("vocab_size", spec.vocab_size.to_string()),
@@ -46,10 +46,20 @@ pub(super) fn axes(spec: &DecoderSpec) -> BTreeMap<&'static str, String> {
         ("intermediate_size", spec.intermediate_size.to_string()),
         ("hidden_act", format!("{:?}", spec.hidden_act)),
         ("gated MLP", spec.gated_mlp.to_string()),
-        ("norm", norm_words(spec)),
+        ("norm", format!("{:?}", spec.norm)),
         ("norm_eps", single(spec.norm_eps)),
-        ("sandwich norms", spec.sandwich_norms.to_string()),
-        ("query and key norm", spec.qk_norm.to_string()),
+        ("place of norms", format!("{:?}", spec.norm_place)),
+        (
+            "query and key norm",
+            spec.qk_norm
+                .map_or_else(|| "none".to_owned(), |norm| format!("{norm:?}")),
+        ),
+        ("parallel residual", spec.parallel_residual.to_string()),
+        (
+            "latent attention",
+            spec.latent
+                .map_or_else(|| "none".to_owned(), |latent| format!("{latent:?}")),
+        ),
         ("biases", format!("{:?}", spec.biases)),
         ("position", format!("{:?}", spec.position)),
         ("rope", runs(&rope)),
@@ -79,16 +89,6 @@ pub(super) fn axes(spec: &DecoderSpec) -> BTreeMap<&'static str, String> {
     ])
 }
 
-/// Kind of the norms, and where they stand if not before what they serve.
-fn norm_words(spec: &DecoderSpec) -> String {
-    let behind = if spec.kind.norms_the_stream() {
-        " behind each sum"
-    } else {
-        ""
-    };
-    format!("{:?}{behind}", spec.norm)
-}
-
 /// Base and frequencies: the same rope reads the same, whether a config gives the rule of its scaling or
 /// a GGUF file the scaled numbers.
 fn rope_words(rope: Option<&RopeSpec>, head_dim: usize) -> String {
@@ -99,11 +99,24 @@ fn rope_words(rope: Option<&RopeSpec>, head_dim: usize) -> String {
     let slowest = frequencies.iter().copied().fold(f32::INFINITY, f32::min);
     let mean = frequencies.iter().map(|f| f64::from(*f).ln()).sum::<f64>()
         / frequencies.len().max(1) as f64;
-    format!(
+    let mut words = format!(
         "theta {}, slowest {slowest:.3e}, geometric mean {:.3e} per position",
         rope.theta as f32,
         mean.exp()
-    )
+    );
+    if rope.partial_rotary_factor != 1.0 {
+        words.push_str(&format!(
+            ", {} of each head",
+            rope.partial_rotary_factor as f32
+        ));
+    }
+    if rope.interleaved {
+        words.push_str(", neighbours together");
+    }
+    if rope.attention_factor() != 1.0 {
+        words.push_str(&format!(", times {}", rope.attention_factor() as f32));
+    }
+    words
 }
 
 /// Per-block values, equal neighbours together: `a x 5, b`. The number of blocks is an axis of its own,

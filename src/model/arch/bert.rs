@@ -1,13 +1,13 @@
 //! BERT: an encoder. Learned positions, layer norms on the residual stream behind attention and MLP, a
-//! plain MLP, biases everywhere.
+//! plain MLP, biases everywhere; attention looks both ways. Sentence embeddings such as MiniLM's are made
+//! of it.
 //!
-//! The decoder does not run it: its attention looks both ways and its norms stand elsewhere. Token types
-//! and the pooler have no role.
+//! Every token is of the first type. The pooler and heads for tasks have no role.
 
 use super::names::{Name, Names, name};
 use super::{ConfigError, DecoderSpec, Family, RawConfig, parts};
 use crate::model::role::Part;
-use crate::model::spec::{Activation, Biases, Kind, LayerSpec, Norm, Position};
+use crate::model::spec::{Activation, Biases, Kind, LayerSpec, Norm, NormPlace, Position};
 
 pub(super) static BERT: Family = Family {
     id: "bert",
@@ -28,6 +28,10 @@ static NAMES: Names = Names {
 const TABLE: &[Name] = &[
     name(Part::Embed, "{m}embeddings.word_embeddings.{p}"),
     name(Part::PositionEmbed, "{m}embeddings.position_embeddings.{p}"),
+    name(
+        Part::TokenTypeEmbed,
+        "{m}embeddings.token_type_embeddings.{p}",
+    ),
     name(Part::EmbedNorm, "{m}embeddings.LayerNorm.{p}"),
     name(Part::Query, "{m}encoder.layer.{l}.attention.self.query.{p}"),
     name(Part::Key, "{m}encoder.layer.{l}.attention.self.key.{p}"),
@@ -58,12 +62,11 @@ const TABLE: &[Name] = &[
     ),
 ];
 
-/// Entries that say how token types and heads for tasks are made, which have no role here.
+/// Entries that say how a model is trained and how heads for tasks are made, which have no role here.
 const NOT_OF_THE_BLOCKS: &[&str] = &[
     "attention_probs_dropout_prob",
     "classifier_dropout",
     "hidden_dropout_prob",
-    "type_vocab_size",
 ];
 
 fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
@@ -76,7 +79,9 @@ fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
     let head_dim = hidden_size / heads;
     let layers = parts::layer_count(config, "num_hidden_layers")?;
     let eps = config.optional_number("layer_norm_eps")?;
-    config.refuse("an encoder: attention that looks both ways is compared, not run");
+    if config.flag("is_decoder", false)? {
+        config.refuse("`is_decoder`: an encoder whose attention looks back only");
+    }
     let positions = config.get("position_embedding_type");
     if positions.is_some_and(|kind| kind != "absolute") {
         config.refuse("`position_embedding_type` is not `absolute`");
@@ -103,8 +108,10 @@ fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
         gated_mlp: false,
         norm: Norm::Layer,
         norm_eps: eps.unwrap_or(1e-12),
-        sandwich_norms: false,
-        qk_norm: false,
+        norm_place: NormPlace::Stream,
+        parallel_residual: false,
+        qk_norm: None,
+        latent: None,
         biases: Biases {
             qkv: true,
             output: true,
@@ -112,6 +119,7 @@ fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
             head: false,
         },
         position: Position::Learned,
+        type_vocab_size: Some(config.optional_size("type_vocab_size")?.unwrap_or(2)),
         layers: vec![layer; layers],
         attention_scale: (head_dim as f64).powf(-0.5),
         embed_scale: None,

@@ -11,7 +11,7 @@ use super::names::{Name, Names, Seen, name};
 use super::{ConfigError, DecoderSpec, Family, Format, RawConfig, TensorStore};
 use super::{gguf, gguf_config, parts};
 use crate::model::role::Part;
-use crate::model::spec::{Activation, RopeScaling, RopeSpec};
+use crate::model::spec::{Activation, NormPlace, QkNorm, RopeScaling, RopeSpec};
 use crate::model::weights::View;
 
 pub(super) static GEMMA3: Family = Family {
@@ -101,8 +101,8 @@ fn text_spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
     let (global, local) = ropes(config)?;
     let mut spec = parts::with_rope(config, "gemma3", DEFAULTS, &global)?;
     spec.hidden_act = config.activation("hidden_activation", Activation::GeluTanh)?;
-    spec.sandwich_norms = true;
-    spec.qk_norm = true;
+    spec.norm_place = NormPlace::Sandwich;
+    spec.qk_norm = Some(QkNorm::Head);
     spec.tie_word_embeddings = config.flag("tie_word_embeddings", true)?;
     let attention = config.flag("attention_bias", false)?;
     spec.biases.qkv = attention;
@@ -119,10 +119,7 @@ fn text_spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
 fn ropes(config: &RawConfig) -> Result<(RopeSpec, RopeSpec), ConfigError> {
     let theta = config.optional_number("rope_local_base_freq")?;
     let local_theta = theta.unwrap_or(LOCAL_THETA);
-    let plain = RopeSpec {
-        theta: local_theta,
-        scaling: RopeScaling::Default,
-    };
+    let plain = RopeSpec::new(local_theta, RopeScaling::Default);
     let theta = config.optional_number("rope_theta")?;
     let theta = theta.unwrap_or(DEFAULTS.rope_theta);
     let global = config.rope_of("full_attention", theta)?;
@@ -133,10 +130,7 @@ fn ropes(config: &RawConfig) -> Result<(RopeSpec, RopeSpec), ConfigError> {
     if config.get("rope_scaling").is_some() {
         config.refuse("`rope_scaling` beside `rope_parameters` per layer type");
     }
-    let global = global.unwrap_or(RopeSpec {
-        theta,
-        scaling: RopeScaling::Default,
-    });
+    let global = global.unwrap_or(RopeSpec::new(theta, RopeScaling::Default));
     Ok((global, local.unwrap_or(plain)))
 }
 

@@ -7,7 +7,7 @@ use super::names::{Name, Names, Seen, fused_rows, name};
 use super::{ConfigError, DecoderSpec, Family, Format, RawConfig};
 use super::{gguf, gguf_config, parts};
 use crate::model::role::{Param, Part};
-use crate::model::spec::{Activation, Biases, Kind, LayerSpec, Norm, Position};
+use crate::model::spec::{Activation, Biases, Kind, LayerSpec, Norm, NormPlace, Position};
 use crate::model::weights::View;
 
 pub(super) static GPT2: Family = Family {
@@ -97,8 +97,10 @@ fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
         gated_mlp: false,
         norm: Norm::Layer,
         norm_eps: eps.unwrap_or(1e-5),
-        sandwich_norms: false,
-        qk_norm: false,
+        norm_place: NormPlace::Before,
+        parallel_residual: false,
+        qk_norm: None,
+        latent: None,
         biases: Biases {
             qkv: true,
             output: true,
@@ -106,6 +108,7 @@ fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
             head: false,
         },
         position: Position::Learned,
+        type_vocab_size: None,
         layers: vec![layer; layers],
         attention_scale: if scaled {
             (head_dim as f64).powf(-0.5)

@@ -63,13 +63,11 @@ fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
     let mut spec = parts::llama_like(config, "mixtral", defaults)?;
     parts::window_everywhere(config, &mut spec)?;
     let width = config.optional_size("moe_intermediate_size")?;
-    spec.moe = Some(MoeSpec {
-        num_experts: config.size_or("num_local_experts", 8)?,
-        num_experts_per_tok: config.size_or("num_experts_per_tok", 2)?,
-        moe_intermediate_size: width.unwrap_or(spec.intermediate_size),
-        shared_expert_intermediate_size: None,
-        norm_topk_prob: true,
-    });
+    spec.moe = Some(MoeSpec::softmax(
+        config.size_or("num_local_experts", 8)?,
+        config.size_or("num_experts_per_tok", 2)?,
+        width.unwrap_or(spec.intermediate_size),
+    ));
     for layer in &mut spec.layers {
         layer.sparse = true;
     }

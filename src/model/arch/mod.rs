@@ -5,20 +5,28 @@
 
 mod baichuan;
 mod bert;
+mod deepseek;
 mod gemma3;
 mod gguf;
 mod gguf_config;
+mod glm4;
 mod gpt2;
+mod gpt_neox;
+mod internlm2;
 mod llama;
 pub(super) mod minicpmv;
 mod mixtral;
 mod names;
+mod olmo2;
 mod paddleocr_vl;
+mod pangu_pro_moe;
 mod parts;
+mod phi3;
 mod protein_mpnn;
 mod qwen2;
 mod qwen2_moe;
 mod qwen3;
+mod qwen3_moe;
 mod trocr;
 mod yi;
 
@@ -58,16 +66,24 @@ pub struct Family {
 pub static FAMILIES: &[&Family] = &[
     &baichuan::BAICHUAN,
     &bert::BERT,
+    &deepseek::DEEPSEEK,
     &gemma3::GEMMA3,
+    &glm4::GLM4,
     &gpt2::GPT2,
+    &gpt_neox::GPT_NEOX,
+    &internlm2::INTERNLM2,
     &llama::LLAMA,
     &minicpmv::MINICPMV,
     &mixtral::MIXTRAL,
+    &olmo2::OLMO2,
     &paddleocr_vl::PADDLEOCR_VL,
+    &pangu_pro_moe::PANGU_PRO_MOE,
+    &phi3::PHI3,
     &protein_mpnn::PROTEIN_MPNN,
     &qwen2::QWEN2,
     &qwen2_moe::QWEN2_MOE,
     &qwen3::QWEN3,
+    &qwen3_moe::QWEN3_MOE,
     &trocr::TROCR,
     &yi::YI,
 ];
@@ -185,6 +201,9 @@ pub fn describe(
 const NOT_WEIGHTS: &[&str] = &[
     ".attn.bias",
     ".attn.masked_bias",
+    ".attention.bias",
+    ".attention.masked_bias",
+    "embeddings.position_ids",
     "multi_modal_projector.",
     "resampler.",
     "rope_freqs.weight",

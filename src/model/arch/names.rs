@@ -15,6 +15,8 @@ pub(super) struct Name {
     of: Of,
     tensor: &'static str,
     view: fn(&Seen<'_>) -> View,
+    /// Of biases alone, whose names do not follow those of weights.
+    bias_only: bool,
 }
 
 /// Whose part it is.
@@ -56,6 +58,7 @@ pub(super) const fn name(part: Part, tensor: &'static str) -> Name {
         of: Of::Block,
         tensor,
         view: whole,
+        bias_only: false,
     }
 }
 
@@ -72,13 +75,20 @@ impl Name {
         self
     }
 
+    /// Of a bias whose name does not follow that of its weight.
+    pub(super) const fn bias_only(mut self) -> Self {
+        self.bias_only = true;
+        self
+    }
+
     fn fits(&self, role: &Role) -> bool {
         let of = match role.expert {
             None => Of::Block,
             Some(Expert::Routed(_)) => Of::Routed,
             Some(Expert::Shared) => Of::Shared,
         };
-        self.part == role.part && self.of == of
+        let param = !self.bias_only || role.param == Param::Bias;
+        self.part == role.part && self.of == of && param
     }
 
     fn tensor(&self, role: &Role, prefix: &str) -> String {
@@ -151,6 +161,15 @@ pub(super) fn fused_rows(seen: &Seen<'_>, view: View) -> View {
         Part::Query => view.rows(0..query),
         Part::Key => view.rows(query..query + key),
         _ => view.rows(query + key..query + 2 * key),
+    }
+}
+
+/// Gate or up rows of a matrix that holds both, the gate's first.
+pub(super) fn fused_gate_up(seen: &Seen<'_>) -> View {
+    let width = seen.spec.intermediate_size;
+    match seen.role.part {
+        Part::Gate => View::whole().rows(0..width),
+        _ => View::whole().rows(width..2 * width),
     }
 }
 

@@ -38,6 +38,8 @@ fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
     let rope = RopeSpec {
         theta: theta.unwrap_or(DEFAULTS.rope_theta),
         scaling: RopeScaling::Default,
+        partial_rotary_factor: 1.0,
+        interleaved: false,
     };
     let mut spec = parts::with_rope(text, "paddleocr-vl", DEFAULTS, &rope)?;
     let bias = text.flag("use_bias", false)?;

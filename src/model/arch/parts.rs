@@ -1,7 +1,10 @@
 //! What families have in common: the words of Llama's config.
 
 use super::{ConfigError, DecoderSpec, RawConfig};
-use crate::model::spec::{Activation, Biases, Kind, LayerSpec, MoeSpec, Norm, Position, RopeSpec};
+use crate::model::spec::{
+    Activation, Biases, Kind, LayerSpec, MoeSpec, Norm, NormPlace, Position, RopeScaling, RopeSpec,
+    Routing,
+};
 
 /// Blocks, and experts of all blocks together, beyond which a config is not believed.
 const MAX_LAYERS: usize = 4096;
@@ -77,10 +80,13 @@ pub(super) fn with_rope(
         gated_mlp: true,
         norm: Norm::Rms,
         norm_eps: eps.unwrap_or(defaults.rms_norm_eps),
-        sandwich_norms: false,
-        qk_norm: false,
+        norm_place: NormPlace::Before,
+        parallel_residual: false,
+        qk_norm: None,
+        latent: None,
         biases: Biases::default(),
         position: Position::Rotary,
+        type_vocab_size: None,
         layers: vec![
             LayerSpec {
                 sliding_window: None,
@@ -173,6 +179,25 @@ pub(super) fn window_everywhere(
     Ok(())
 }
 
+/// The same window for all blocks, when `use_sliding_window` switches it on (Qwen3-MoE).
+pub(super) fn window_switched_on(
+    config: &RawConfig,
+    spec: &mut DecoderSpec,
+) -> Result<(), ConfigError> {
+    config.get("max_window_layers");
+    let window = config.optional_size("sliding_window")?;
+    if !config.flag("use_sliding_window", false)? {
+        return Ok(());
+    }
+    if window.is_none() || config.get("layer_types").is_some() {
+        config.refuse("windows that are not the same for all blocks");
+    }
+    for layer in &mut spec.layers {
+        layer.sliding_window = window;
+    }
+    Ok(())
+}
+
 /// Which blocks `layer_types` gives a window; `None` when it is not written.
 pub(super) fn windowed_layers(
     config: &RawConfig,
@@ -230,11 +255,10 @@ pub(super) fn finish(
     if !heads.is_multiple_of(key_heads) {
         return nonsense(format!("{heads} query heads on {key_heads} key heads"));
     }
-    if spec.position == Position::Rotary && !spec.head_dim.is_multiple_of(2) {
-        return nonsense(format!(
-            "heads of odd width {} cannot rotate",
-            spec.head_dim
-        ));
+    for layer in &spec.layers {
+        if let Some(rope) = &layer.rope {
+            check_rope(rope, &spec)?;
+        }
     }
     if !(spec.norm_eps >= 0.0 && spec.attention_scale.is_finite()) {
         return nonsense(format!("a norm epsilon of {}", spec.norm_eps));
@@ -248,10 +272,34 @@ pub(super) fn finish(
     Ok(spec)
 }
 
+fn check_rope(rope: &RopeSpec, spec: &DecoderSpec) -> Result<(), ConfigError> {
+    let dim = rope.rotary_dim(spec.rotary_head_dim());
+    if dim == 0 || !dim.is_multiple_of(2) {
+        let reason = format!("heads of odd width {dim} cannot rotate");
+        return Err(ConfigError::Nonsense(reason));
+    }
+    if let RopeScaling::LongRope {
+        short_factor,
+        long_factor,
+        ..
+    } = &rope.scaling
+        && (short_factor.len() != dim / 2 || long_factor.len() != dim / 2)
+    {
+        let (short, long) = (short_factor.len(), long_factor.len());
+        let reason = format!("{short} and {long} factors for {} pairs", dim / 2);
+        return Err(ConfigError::Nonsense(reason));
+    }
+    Ok(())
+}
+
 fn check_experts(moe: &MoeSpec, spec: &DecoderSpec) -> Result<(), ConfigError> {
     let (all, chosen) = (moe.num_experts, moe.num_experts_per_tok);
-    if chosen == 0 || chosen > all {
-        let reason = format!("{chosen} of {all} experts per token");
+    if !moe.is_possible() {
+        let how = match moe.routing {
+            Routing::All => String::new(),
+            other => format!(", {other:?}"),
+        };
+        let reason = format!("{chosen} of {all} experts per token{how}");
         return Err(ConfigError::Nonsense(reason));
     }
     if all.saturating_mul(spec.layers.len()) > MAX_EXPERTS {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::{ConfigError, DecoderSpec, Family, RawConfig, parts};
 use crate::model::role::{Param, Part, Role};
-use crate::model::spec::{Activation, Biases, Kind, LayerSpec, Norm, Position};
+use crate::model::spec::{Activation, Biases, Kind, LayerSpec, Norm, NormPlace, Position};
 use crate::model::weights::Binding;
 
 pub(super) static PROTEIN_MPNN: Family = Family {
@@ -80,8 +80,10 @@ fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
         gated_mlp: false,
         norm: Norm::Layer,
         norm_eps: 1e-5,
-        sandwich_norms: false,
-        qk_norm: false,
+        norm_place: NormPlace::Stream,
+        parallel_residual: false,
+        qk_norm: None,
+        latent: None,
         biases: Biases {
             qkv: false,
             output: false,
@@ -89,6 +91,7 @@ fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
             head: true,
         },
         position: Position::Learned,
+        type_vocab_size: None,
         layers: vec![layer; layers],
         attention_scale: 1.0,
         embed_scale: None,

@@ -39,7 +39,7 @@ static NAMES: Names = Names {
 };
 
 /// One tensor per expert as published, and the stacks that `transformers` 5 holds in memory.
-const EXPERTS: &[Name] = &[
+pub(super) const EXPERTS: &[Name] = &[
     name(Part::Router, "{m}layers.{l}.mlp.gate.{p}"),
     name(Part::Gate, "{m}layers.{l}.mlp.experts.{e}.gate_proj.{p}").of(Of::Routed),
     name(Part::Up, "{m}layers.{l}.mlp.experts.{e}.up_proj.{p}").of(Of::Routed),
@@ -69,17 +69,27 @@ fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
         );
     }
     parts::qwen_windows(config, &mut spec)?;
+    let routed = MoeSpec::softmax(
+        config.size("num_experts")?,
+        config.size_or("num_experts_per_tok", 4)?,
+        config.size("moe_intermediate_size")?,
+    );
     spec.moe = Some(MoeSpec {
-        num_experts: config.size("num_experts")?,
-        num_experts_per_tok: config.size_or("num_experts_per_tok", 4)?,
-        moe_intermediate_size: config.size("moe_intermediate_size")?,
         shared_expert_intermediate_size: Some(config.size("shared_expert_intermediate_size")?),
+        shared_expert_gate: true,
         norm_topk_prob: config.flag("norm_topk_prob", false)?,
+        ..routed
     });
+    sparse_blocks(config, &mut spec)?;
+    parts::finish(config, spec)
+}
+
+/// Every `decoder_sparse_step`-th block is a mixture, but for `mlp_only_layers`.
+pub(super) fn sparse_blocks(config: &RawConfig, spec: &mut DecoderSpec) -> Result<(), ConfigError> {
     let step = config.optional_size("decoder_sparse_step")?.unwrap_or(1);
     let dense = config.indices("mlp_only_layers")?;
     for (index, layer) in spec.layers.iter_mut().enumerate() {
         layer.sparse = !dense.contains(&index) && (index + 1).is_multiple_of(step);
     }
-    parts::finish(config, spec)
+    Ok(())
 }

@@ -6,6 +6,7 @@ use super::names::{Name, Names, name};
 use super::{ConfigError, DecoderSpec, Family, Format, RawConfig};
 use super::{gguf, gguf_config, llama, parts};
 use crate::model::role::Part;
+use crate::model::spec::QkNorm;
 
 pub(super) static QWEN3: Family = Family {
     id: "qwen3",
@@ -33,7 +34,7 @@ static NAMES: Names = Names {
     tables: &[HEAD_NORMS, llama::TABLE],
 };
 
-const HEAD_NORMS: &[Name] = &[
+pub(super) const HEAD_NORMS: &[Name] = &[
     name(Part::QueryNorm, "{m}layers.{l}.self_attn.q_norm.{p}"),
     name(Part::KeyNorm, "{m}layers.{l}.self_attn.k_norm.{p}"),
 ];
@@ -44,7 +45,7 @@ fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
         ..parts::Defaults::LLAMA
     };
     let mut spec = parts::llama_like(config, "qwen3", defaults)?;
-    spec.qk_norm = true;
+    spec.qk_norm = Some(QkNorm::Head);
     let attention = config.flag("attention_bias", false)?;
     spec.biases.qkv = attention;
     spec.biases.output = attention;

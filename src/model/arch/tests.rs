@@ -101,17 +101,14 @@ fn both_spellings_of_rotary_scaling_mean_the_same() {
 fn what_the_decoder_does_not_do_is_refused_in_words() {
     for (changes, word) in [
         (
-            json!({"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}),
-            "yarn",
+            json!({"rope_scaling": {"rope_type": "proportional", "factor": 4.0}}),
+            "proportional",
         ),
         (
-            json!({"rope_scaling": {"type": "dynamic", "factor": 4.0}}),
-            "dynamic",
+            json!({"rope_scaling": {"type": "ntk", "factor": 4.0}}),
+            "ntk",
         ),
-        (
-            json!({"rope_parameters": {"rope_type": "longrope"}}),
-            "longrope",
-        ),
+        (json!({"rope_parameters": {"rope_type": "mrope"}}), "mrope"),
         (
             json!({"rope_parameters": {"mrope_section": [1, 2]}}),
             "mrope_section",
@@ -324,6 +321,41 @@ fn configs_that_make_no_sense_are_errors() {
         ),
         (json!({"model_type": "qwen2_moe"}), "has no `num_experts`"),
         (json!({"model_type": "gpt2"}), "has no `n_embd`"),
+        (
+            json!({"rope_scaling": {"rope_type": "longrope", "long_factor": [1.0]}}),
+            "has no `short_factor`",
+        ),
+        (
+            json!({"rope_scaling": {"rope_type": "longrope", "factor": 2.0,
+                "long_factor": [1.0], "short_factor": [0]}}),
+            "a list of positive numbers",
+        ),
+        (
+            json!({"model_type": "phi3", "rope_scaling": {"rope_type": "longrope",
+                "long_factor": [1.0, 2.0], "short_factor": [1.0, 2.0]}}),
+            "2 and 2 factors for 4 pairs",
+        ),
+        (
+            json!({"rope_scaling": {"rope_type": "yarn", "factor": 2, "beta_slow": 64}}),
+            "makes no sense",
+        ),
+        (
+            json!({"model_type": "gpt_neox", "rotary_pct": 1.5}),
+            "1.5 of each head",
+        ),
+        (
+            json!({"model_type": "gpt_neox", "rotary_pct": 0.1}),
+            "odd width 0",
+        ),
+        (
+            json!({"model_type": "PanguProMoE", "num_experts": 6, "num_experts_per_tok": 4,
+                "moe_intermediate_size": 8}),
+            "4 of 6 experts per token",
+        ),
+        (
+            json!({"model_type": "deepseek_v3"}),
+            "has no `kv_lora_rank`",
+        ),
     ] {
         let message = error(changes.clone());
         assert!(message.contains(words), "{changes}: {message}");

@@ -7,7 +7,7 @@
 use super::names::{Name, Names, name};
 use super::{ConfigError, DecoderSpec, Family, RawConfig, parts};
 use crate::model::role::Part;
-use crate::model::spec::{Activation, Biases, Kind, LayerSpec, Norm, Position};
+use crate::model::spec::{Activation, Biases, Kind, LayerSpec, Norm, NormPlace, Position};
 
 pub(super) static TROCR: Family = Family {
     id: "trocr",
@@ -78,8 +78,10 @@ fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
         gated_mlp: false,
         norm: Norm::Layer,
         norm_eps: 1e-5,
-        sandwich_norms: false,
-        qk_norm: false,
+        norm_place: NormPlace::Stream,
+        parallel_residual: false,
+        qk_norm: None,
+        latent: None,
         biases: Biases {
             qkv: true,
             output: true,
@@ -87,6 +89,7 @@ fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
             head: false,
         },
         position: Position::Learned,
+        type_vocab_size: None,
         layers: vec![layer; layers],
         attention_scale: (head_dim as f64).powf(-0.5),
         embed_scale: scaled.then(|| (hidden_size as f64).sqrt()),

@@ -7,17 +7,29 @@ use crate::model::layers::{Attention, LayerCache, Mlp, MlpShape, Mode, Moe, Norm
 use crate::model::layers::{Rotation, Source, see};
 use crate::model::role::{Part, Role};
 use crate::model::site::{Site, Tap};
-use crate::model::spec::DecoderSpec;
+use crate::model::spec::{DecoderSpec, NormPlace};
 
 /// Attention and MLP around the residual stream.
 #[derive(Debug)]
 pub(super) struct Block {
-    attention_norm: NormLayer,
+    attention_norm: Option<NormLayer>,
     attention: Attention,
     post_attention_norm: Option<NormLayer>,
-    mlp_norm: NormLayer,
+    mlp_norm: Option<NormLayer>,
     mlp: Feed,
     post_mlp_norm: Option<NormLayer>,
+    order: Order,
+}
+
+/// What is added to what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// What attention gives, then what the MLP gives, each through its norm if there is one.
+    Serial,
+    /// Both at once.
+    Parallel,
+    /// As serial, and the norms act on the sums.
+    Stream,
 }
 
 #[derive(Debug)]
@@ -35,31 +47,26 @@ impl Block {
         mode: Mode,
     ) -> Result<Self, Error> {
         let kind = (spec.norm, spec.norm_eps);
-        let norm = |source: &mut dyn Source, part| {
-            NormLayer::new(
-                source,
-                Role::layer(layer, part),
-                spec.hidden_size,
-                kind,
-                mode,
-            )
+        let norm = |source: &mut dyn Source, part, there: bool| {
+            let role = Role::layer(layer, part);
+            let of = |()| NormLayer::new(source, role, spec.hidden_size, kind, mode);
+            there.then_some(()).map(of).transpose()
         };
-        let (post_attention_norm, post_mlp_norm) = if spec.sandwich_norms {
-            let after_attention = norm(source, Part::PostAttentionNorm)?;
-            (
-                Some(after_attention),
-                Some(norm(source, Part::PostMlpNorm)?),
-            )
-        } else {
-            (None, None)
+        let order = match (spec.norm_place, spec.parallel_residual) {
+            (NormPlace::Stream, _) => Order::Stream,
+            (_, true) => Order::Parallel,
+            (_, false) => Order::Serial,
         };
+        let before = spec.norm_place.before();
+        let behind = spec.norm_place.behind() || order == Order::Stream;
         Ok(Self {
-            attention_norm: norm(source, Part::AttentionNorm)?,
+            attention_norm: norm(source, Part::AttentionNorm, before)?,
             attention: Attention::new(source, spec, layer, mode)?,
-            post_attention_norm,
-            mlp_norm: norm(source, Part::MlpNorm)?,
+            post_attention_norm: norm(source, Part::PostAttentionNorm, behind)?,
+            mlp_norm: norm(source, Part::MlpNorm, before)?,
             mlp: Feed::new(source, spec, layer, mode)?,
-            post_mlp_norm,
+            post_mlp_norm: norm(source, Part::PostMlpNorm, behind)?,
+            order,
         })
     }
 
@@ -72,25 +79,35 @@ impl Block {
         cache: Option<&mut LayerCache>,
         tap: &mut dyn Tap,
     ) -> candle_core::Result<Tensor> {
-        let normed = self.attention_norm.forward(x)?;
+        let normed = through(self.attention_norm.as_ref(), x)?;
         let read = self
             .attention
             .forward(&normed, layer, rotation, cache, tap)?;
-        let x = (x + after(self.post_attention_norm.as_ref(), read)?)?;
-        see(tap, Site::ResidMid(layer), &x)?;
-        let normed = self.mlp_norm.forward(&x)?;
-        let fed = match &self.mlp {
-            Feed::Dense(mlp) => mlp.forward(&normed, layer, tap)?,
-            Feed::Sparse(moe) => moe.forward(&normed, layer, tap)?,
+        let (behind_attention, behind_mlp) = (&self.post_attention_norm, &self.post_mlp_norm);
+        let x = match self.order {
+            Order::Serial => (x + through(behind_attention.as_ref(), &read)?)?,
+            Order::Stream => through(behind_attention.as_ref(), &(x + read)?)?,
+            Order::Parallel => {
+                let read = through(behind_attention.as_ref(), &read)?;
+                let normed = through(self.mlp_norm.as_ref(), x)?;
+                let fed = self.mlp.forward(&normed, layer, tap)?;
+                return (x + read)? + through(behind_mlp.as_ref(), &fed)?;
+            }
         };
-        x + after(self.post_mlp_norm.as_ref(), fed)?
+        see(tap, Site::ResidMid(layer), &x)?;
+        let normed = through(self.mlp_norm.as_ref(), &x)?;
+        let fed = self.mlp.forward(&normed, layer, tap)?;
+        match self.order {
+            Order::Stream => through(behind_mlp.as_ref(), &(x + fed)?),
+            _ => x + through(behind_mlp.as_ref(), &fed)?,
+        }
     }
 }
 
-fn after(norm: Option<&NormLayer>, x: Tensor) -> candle_core::Result<Tensor> {
+fn through(norm: Option<&NormLayer>, x: &Tensor) -> candle_core::Result<Tensor> {
     match norm {
-        Some(norm) => norm.forward(&x),
-        None => Ok(x),
+        Some(norm) => norm.forward(x),
+        None => Ok(x.clone()),
     }
 }
 
@@ -114,5 +131,12 @@ impl Feed {
             act: spec.hidden_act,
         };
         Ok(Self::Dense(Mlp::new(source, shape, mode)?))
+    }
+
+    fn forward(&self, x: &Tensor, layer: usize, tap: &mut dyn Tap) -> candle_core::Result<Tensor> {
+        match self {
+            Self::Dense(mlp) => mlp.forward(x, layer, tap),
+            Self::Sparse(moe) => moe.forward(x, layer, tap),
+        }
     }
 }

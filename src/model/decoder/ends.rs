@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use candle_core::{Result, Tensor};
 
+use super::Error;
 use super::files::Files;
-use crate::model::layers::{Linear, Mode, by_row};
-use crate::model::role::Role;
+use crate::model::layers::{Linear, Mode, NormLayer, Source, by_row};
+use crate::model::role::{Part, Role};
+use crate::model::spec::DecoderSpec;
 
 /// Rows of a head that are multiplied at a time, and fewer only where it has fewer: a product of few rows
 /// takes another way through the arithmetic, and its last bits would be others.
@@ -67,6 +69,31 @@ pub(super) struct StreamedHead {
 }
 
 impl Head {
+    /// In memory, behind the last norm; `None` for an encoder, which has neither.
+    pub fn held(
+        source: &mut dyn Source,
+        spec: &DecoderSpec,
+        embed: &Tensor,
+        mode: Mode,
+    ) -> std::result::Result<Option<(NormLayer, Self)>, Error> {
+        let Some(norm) = last_norm(source, spec, mode)? else {
+            return Ok(None);
+        };
+        let (role, bias) = (Role::model(Part::Unembed), spec.biases.head);
+        let unembed = if spec.tie_word_embeddings {
+            Linear::tied(source, Role::model(Part::Embed), embed, mode)?
+        } else {
+            Linear::new(
+                source,
+                role,
+                (spec.vocab_size, spec.hidden_size),
+                bias,
+                mode,
+            )?
+        };
+        Ok(Some((norm, Self::Held(unembed))))
+    }
+
     /// Logits `[batch, pos, vocab_size]` of each of `xs` `[batch, pos, hidden_size]`.
     pub fn forward(&self, xs: &[Tensor]) -> Result<Vec<Tensor>> {
         match self {
@@ -74,6 +101,25 @@ impl Head {
             Self::Streamed(head) => head.forward(xs),
         }
     }
+}
+
+/// The norm before the head, where there is one.
+pub(super) fn last_norm(
+    source: &mut dyn Source,
+    spec: &DecoderSpec,
+    mode: Mode,
+) -> std::result::Result<Option<NormLayer>, Error> {
+    let kind = (spec.norm, spec.norm_eps);
+    let norm = |()| {
+        NormLayer::new(
+            source,
+            Role::model(Part::FinalNorm),
+            spec.hidden_size,
+            kind,
+            mode,
+        )
+    };
+    spec.kind.has_head().then_some(()).map(norm).transpose()
 }
 
 impl StreamedHead {

@@ -60,6 +60,9 @@ pub enum Error {
         /// Width of the residual stream.
         hidden_size: usize,
     },
+    /// A cache for a network that has no use for one.
+    #[error("an encoder reads all its tokens at once: it has no next token to ask for")]
+    Encoder,
     /// Nothing to run on.
     #[error("a forward pass needs at least one token")]
     Empty,

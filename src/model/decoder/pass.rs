@@ -7,6 +7,7 @@ use super::block::Block;
 use super::{Decoder, Error, Input, KvCache, Splice};
 use crate::model::layers::{Rotation, see};
 use crate::model::site::{Site, Tap};
+use crate::model::spec::Kind;
 
 /// One of several prompts that go through the blocks together.
 pub struct Pass<'a> {
@@ -82,6 +83,9 @@ impl Decoder {
         cache: Option<&mut KvCache>,
         tap: &mut dyn Tap,
     ) -> Result<Underway, Error> {
+        if cache.is_some() && self.spec.kind == Kind::Encoder {
+            return Err(Error::Encoder);
+        }
         let mut grown = cache.map(std::mem::take);
         let start = grown.as_ref().map_or(0, |cache| cache.len);
         let count = self.check(input.0, start)?;

@@ -3,10 +3,11 @@
 use candle_core::{DType, Device};
 
 use super::blocks::{Blocks, Ropes};
-use super::ends::{Embedding, Head, StreamedHead};
+use super::ends::{Embedding, Head, StreamedHead, last_norm};
+use super::entrance::Entrance;
 use super::files::Files;
 use super::{Decoder, Error};
-use crate::model::layers::{Linear, Mode, NormLayer, Pairs, Source};
+use crate::model::layers::{Linear, Mode, Pairs, Source};
 use crate::model::role::{Part, Role};
 use crate::model::spec::{DecoderSpec, Position};
 use crate::model::weights::Weights;
@@ -123,10 +124,6 @@ impl Decoder {
         let hidden = spec.hidden_size;
         let table = (spec.vocab_size, hidden);
         let embed = Role::model(Part::Embed);
-        let role = match spec.tie_word_embeddings {
-            true => embed,
-            false => Role::model(Part::Unembed),
-        };
         files.clone().with(|source| {
             let position_embed = match spec.position {
                 Position::Rotary => None,
@@ -135,20 +132,17 @@ impl Decoder {
                     &[spec.max_position_embeddings, hidden],
                 )?),
             };
-            let kind = (spec.norm, spec.norm_eps);
+            let head = match last_norm(source, spec, mode)? {
+                Some(norm) => Some((norm, head(source, &files, spec, head_elements)?)),
+                None => None,
+            };
             Ok(Self {
                 mode,
                 place: (DType::F32, device.clone()),
                 embed: embedding(source, &files, embed, table)?,
                 position_embed,
-                final_norm: NormLayer::new(
-                    source,
-                    Role::model(Part::FinalNorm),
-                    hidden,
-                    kind,
-                    mode,
-                )?,
-                unembed: head(source, &files, role, (table, head_elements))?,
+                entrance: Entrance::new(source, spec, mode)?,
+                head,
                 blocks: Blocks::streamed(files),
                 ropes: Ropes::of(spec),
                 pairs: Pairs::Halves,
@@ -182,14 +176,20 @@ fn embedding(
     Ok(Embedding::Held(source.take(role, &[table.0, table.1])?))
 }
 
+/// Held where its rows cannot be read apart, or it adds a bias.
 fn head(
     source: &mut dyn Source,
     files: &Files,
-    role: Role,
-    (table, elements): ((usize, usize), usize),
+    spec: &DecoderSpec,
+    elements: usize,
 ) -> Result<Head, Error> {
     let mode = Mode::Inference;
-    let tied = role.part == Part::Embed;
+    let table = (spec.vocab_size, spec.hidden_size);
+    let tied = spec.tie_word_embeddings;
+    let role = Role::model(if tied { Part::Embed } else { Part::Unembed });
+    if !tied && spec.biases.head {
+        return Ok(Head::Held(Linear::new(source, role, table, true, mode)?));
+    }
     if files.has_rows(role) {
         return Ok(Head::Streamed(StreamedHead {
             files: files.clone(),

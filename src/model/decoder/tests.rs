@@ -5,7 +5,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::super::spec::{
-    Activation, Biases, Kind, LayerSpec, MoeSpec, Norm, Position, RopeScaling, RopeSpec,
+    Activation, Biases, Kind, LatentSpec, LayerSpec, MoeSpec, Norm, NormPlace, Position, QkNorm,
+    RopeScaling, RopeSpec, Routing, Scoring,
 };
 use super::{Decoder, DecoderSpec, Error, KvCache, Mode, Role, Site, Splice, Tap};
 
@@ -15,10 +16,7 @@ mod splice;
 fn llama() -> DecoderSpec {
     let layer = LayerSpec {
         sliding_window: None,
-        rope: Some(RopeSpec {
-            theta: 10_000.0,
-            scaling: RopeScaling::Default,
-        }),
+        rope: Some(RopeSpec::new(10_000.0, RopeScaling::Default)),
         sparse: false,
     };
     DecoderSpec {
@@ -35,10 +33,13 @@ fn llama() -> DecoderSpec {
         gated_mlp: true,
         norm: Norm::Rms,
         norm_eps: 1e-5,
-        sandwich_norms: false,
-        qk_norm: false,
+        norm_place: NormPlace::Before,
+        parallel_residual: false,
+        qk_norm: None,
+        latent: None,
         biases: Biases::default(),
         position: Position::Rotary,
+        type_vocab_size: None,
         layers: vec![layer.clone(), layer],
         attention_scale: 6f64.powf(-0.5),
         embed_scale: None,
@@ -55,16 +56,13 @@ fn llama() -> DecoderSpec {
 /// an embedding scale, a tied head.
 fn gemma() -> DecoderSpec {
     let mut spec = llama();
-    spec.sandwich_norms = true;
-    spec.qk_norm = true;
+    spec.norm_place = NormPlace::Sandwich;
+    spec.qk_norm = Some(QkNorm::Head);
     spec.tie_word_embeddings = true;
     spec.embed_scale = Some(4.0);
     spec.hidden_act = Activation::GeluTanh;
     spec.layers[0].sliding_window = Some(3);
-    spec.layers[0].rope = Some(RopeSpec {
-        theta: 100.0,
-        scaling: RopeScaling::Linear { factor: 2.0 },
-    });
+    spec.layers[0].rope = Some(RopeSpec::new(100.0, RopeScaling::Linear { factor: 2.0 }));
     spec
 }
 
@@ -90,17 +88,83 @@ fn moe() -> DecoderSpec {
     let mut spec = llama();
     spec.layers[1].sparse = true;
     spec.moe = Some(MoeSpec {
-        num_experts: 5,
-        num_experts_per_tok: 2,
-        moe_intermediate_size: 10,
         shared_expert_intermediate_size: Some(12),
-        norm_topk_prob: true,
+        shared_expert_gate: true,
+        ..MoeSpec::softmax(5, 2, 10)
     });
     spec
 }
 
-fn all() -> [DecoderSpec; 4] {
-    [llama(), gemma(), gpt2(), moe()]
+/// Attention and MLP side by side, a part of each head rotates, neighbours together, one norm over all
+/// heads.
+fn neox() -> DecoderSpec {
+    let mut spec = gpt2();
+    spec.position = Position::Rotary;
+    spec.parallel_residual = true;
+    spec.qk_norm = Some(QkNorm::Full);
+    for layer in &mut spec.layers {
+        layer.rope = Some(RopeSpec {
+            partial_rotary_factor: 0.7,
+            interleaved: true,
+            ..RopeSpec::new(100.0, RopeScaling::Default)
+        });
+    }
+    spec
+}
+
+/// Norms behind attention and MLP alone, frequencies that depend on the length of a pass.
+fn olmo2() -> DecoderSpec {
+    let mut spec = llama();
+    spec.norm_place = NormPlace::After;
+    for layer in &mut spec.layers {
+        layer.rope = Some(RopeSpec::new(
+            100.0,
+            RopeScaling::Yarn {
+                factor: 4.0,
+                beta_fast: 2.0,
+                beta_slow: 1.0,
+                truncate: false,
+                original_max_position_embeddings: 8,
+                attention_factor: 1.1,
+            },
+        ));
+    }
+    spec
+}
+
+/// Latent attention, and experts in groups whose choice has a bias of its own.
+fn deepseek() -> DecoderSpec {
+    let mut spec = neox();
+    (spec.norm, spec.qk_norm, spec.parallel_residual) = (Norm::Rms, None, false);
+    (spec.gated_mlp, spec.biases) = (true, Biases::default());
+    spec.num_key_value_heads = spec.num_attention_heads;
+    spec.latent = Some(LatentSpec {
+        q_lora_rank: Some(7),
+        kv_lora_rank: 9,
+        qk_nope_head_dim: 5,
+        qk_rope_head_dim: 4,
+        v_head_dim: 3,
+    });
+    spec.head_dim = 9;
+    for layer in &mut spec.layers {
+        layer.rope.as_mut().expect("rotary").partial_rotary_factor = 1.0;
+        layer.sparse = true;
+    }
+    spec.moe = Some(MoeSpec {
+        shared_expert_intermediate_size: Some(12),
+        scoring: Scoring::Sigmoid,
+        routing: Routing::Limited {
+            n_group: 3,
+            topk_group: 2,
+        },
+        routed_scaling_factor: 1.5,
+        ..MoeSpec::softmax(6, 3, 10)
+    });
+    spec
+}
+
+fn all() -> [DecoderSpec; 7] {
+    [llama(), gemma(), gpt2(), moe(), neox(), olmo2(), deepseek()]
 }
 
 /// Weights uniform in ±1/sqrt(fan-in) times three, so that attention is far from uniform.
@@ -210,7 +274,17 @@ fn gradients_are_those_of_finite_differences() {
                 .and_then(|l| Ok(l.to_scalar::<f64>()?))
                 .expect("runs")
         };
-        for (role, var) in &weights {
+        // The router's bias takes part in the choice of experts alone, which has no slope; of experts in
+        // groups some are never chosen.
+        let smooth = |role: &Role| role.part != super::Part::Router || *role != role.bias();
+        let grouped = spec
+            .moe
+            .as_ref()
+            .is_some_and(|moe| moe.routing != Routing::All);
+        for (role, var) in weights.iter().filter(|(role, _)| smooth(role)) {
+            if grouped && role.expert.is_some() && gradients.get(var).is_none() {
+                continue;
+            }
             let gradient = gradients
                 .get(var)
                 .unwrap_or_else(|| panic!("no gradient reaches {role}"))
@@ -339,15 +413,18 @@ fn taps_see_what_the_names_say() {
         for layer in 0..spec.layers.len() {
             let at = |site: fn(usize) -> Site| &seen[&site(layer)];
             assert_eq!(at(Site::Query).dims(), [2, 9, heads, dim]);
-            assert_eq!(at(Site::Key).dims(), [2, 9, 2, dim]);
-            assert_eq!(at(Site::Value).dims(), [2, 9, 2, dim]);
-            assert_eq!(at(Site::Z).dims(), [2, 9, heads, dim]);
+            let (key_heads, value_dim) = (spec.num_key_value_heads, spec.value_head_dim());
+            assert_eq!(at(Site::Key).dims(), [2, 9, key_heads, dim]);
+            assert_eq!(at(Site::Value).dims(), [2, 9, key_heads, value_dim]);
+            assert_eq!(at(Site::Z).dims(), [2, 9, heads, value_dim]);
             assert_eq!(at(Site::Pattern).dims(), [2, heads, 9, 9]);
             let sums = at(Site::Pattern).sum(3).expect("sums");
             assert!(relative(&sums, &sums.ones_like().expect("ones")) < 1e-6);
             let first = at(Site::Pattern).i((.., .., 0, 1..)).expect("later keys");
             assert!(bits(&first).iter().all(|bit| *bit == 0), "looks ahead");
-            assert_eq!(at(Site::ResidMid).dims(), [2, 9, 16]);
+            let between = seen.get(&Site::ResidMid(layer));
+            assert_eq!(between.is_none(), spec.parallel_residual);
+            assert!(between.is_none_or(|x| x.dims() == [2, 9, 16]));
             let sparse = spec.layers[layer].sparse;
             assert_eq!(seen.contains_key(&Site::RouterLogits(layer)), sparse);
             assert_eq!(seen.contains_key(&Site::MlpPost(layer)), !sparse);
@@ -364,6 +441,37 @@ fn taps_see_what_the_names_say() {
         let untapped = decoder.forward(&tokens(2, 9), None, &mut ()).expect("runs");
         assert_eq!(bits(&untapped), bits(&logits), "a tap changes nothing");
     }
+}
+
+/// BERT: norms on the stream, learned positions, token types, no head.
+fn bert() -> DecoderSpec {
+    let mut spec = gpt2();
+    spec.kind = Kind::Encoder;
+    spec.norm_place = NormPlace::Stream;
+    spec.type_vocab_size = Some(2);
+    spec.num_key_value_heads = spec.num_attention_heads;
+    spec
+}
+
+#[test]
+fn an_encoder_looks_both_ways_and_has_no_next_token() {
+    let spec = bert();
+    let weights = weights(&spec, DType::F32);
+    let run = |mode, tokens: &Tensor| {
+        let decoder = decoder(&spec, &weights, mode);
+        decoder.forward(tokens, None, &mut ()).expect("runs")
+    };
+    let states = run(Mode::Inference, &tokens(2, 9));
+    assert_eq!(states.dims(), [2, 9, 16], "states, not logits");
+    let slow = run(Mode::Differentiable, &tokens(2, 9));
+    assert!(relative(&slow, &states) < 1e-5);
+    // The first position reads the last one.
+    let first = |tokens: &Tensor| run(Mode::Inference, tokens).i((0, 0)).expect("a state");
+    let shorter = tokens(2, 9).narrow(1, 0, 8).expect("shorter");
+    assert!(relative(&first(&shorter), &first(&tokens(2, 9))) > 1e-3);
+    let decoder = decoder(&spec, &weights, Mode::Inference);
+    let asked = decoder.next_logits(&tokens(1, 3), &mut KvCache::default());
+    assert!(matches!(asked, Err(Error::Encoder)));
 }
 
 /// The residual stream is the sum of what its parts write, recomputed from taps and weights.

@@ -2,17 +2,21 @@
 //! has no gradient, and a composition of differentiable ones.
 
 mod attention;
+mod latent;
 mod linear;
 mod mlp;
 mod moe;
 mod norm;
+mod pattern;
 mod rope;
+mod routing;
 
-pub(super) use attention::{Attention, LayerCache};
+pub(super) use attention::Attention;
 pub(super) use linear::Linear;
 pub(super) use mlp::{Mlp, MlpShape};
 pub(super) use moe::Moe;
 pub(super) use norm::NormLayer;
+pub(super) use pattern::LayerCache;
 pub(super) use rope::{Pairs, Rotation, rotation};
 
 use candle_core::quantized::QMatMul;

@@ -1,31 +1,35 @@
-//! Mixture of experts with softmax routing (Mixtral, Qwen2-MoE).
+//! Mixture of experts (Mixtral, Qwen2-MoE, Qwen3-MoE, DeepSeek-V2 and V3, Pangu Pro MoE).
 
 use candle_core::{D, DType, Result, Tensor};
 
 use super::super::decoder::Error;
 use super::super::role::{Expert, Part, Role};
 use super::super::site::{Site, Tap};
-use super::super::spec::DecoderSpec;
+use super::super::spec::{DecoderSpec, MoeSpec, Scoring};
 use super::mlp::MlpShape;
+use super::routing::chosen;
 use super::{Linear, Mlp, Mode, Source, by_row, see};
 
-/// Each token passes through its `top_k` best experts, weighted by the router, and through the
+/// Each token passes through the experts chosen for it, weighted by the router, and through the
 /// shared expert if there is one.
 #[derive(Debug)]
 pub(in crate::model) struct Moe {
     router: Linear,
+    /// Added to the scores for the choice alone, `[num_experts]`.
+    correction: Option<Tensor>,
+    /// Factors on the weights, `[1, num_experts]`.
+    scale: Option<Tensor>,
     experts: Vec<Mlp>,
     shared: Option<Shared>,
-    top_k: usize,
-    norm_topk_prob: bool,
+    moe: MoeSpec,
     mode: Mode,
 }
 
-/// The expert of every token, under a sigmoid gate.
+/// The expert of every token, perhaps under a sigmoid gate.
 #[derive(Debug)]
 struct Shared {
     mlp: Mlp,
-    gate: Linear,
+    gate: Option<Linear>,
 }
 
 impl Moe {
@@ -51,22 +55,36 @@ impl Moe {
         let routed = |expert| shape(Expert::Routed(expert), moe.moe_intermediate_size);
         let size = (moe.num_experts, hidden);
         let router = Linear::new(source, at(Part::Router), size, false, mode)?;
+        let correction = match moe.scoring {
+            Scoring::Softmax => None,
+            Scoring::Sigmoid => Some(source.take(at(Part::Router).bias(), &[moe.num_experts])?),
+        };
+        let scale = match moe.router_scale {
+            true => Some(source.take(at(Part::RouterScale), &[1, moe.num_experts])?),
+            false => None,
+        };
         let experts = (0..moe.num_experts as u32)
             .map(|expert| Mlp::new(source, routed(expert), mode))
             .collect::<std::result::Result<_, _>>()?;
         let shared = match moe.shared_expert_intermediate_size {
             None => None,
-            Some(width) => Some(Shared {
-                mlp: Mlp::new(source, shape(Expert::Shared, width), mode)?,
-                gate: Linear::new(source, at(Part::SharedExpertGate), (1, hidden), false, mode)?,
-            }),
+            Some(width) => {
+                let mlp = Mlp::new(source, shape(Expert::Shared, width), mode)?;
+                let gate = at(Part::SharedExpertGate);
+                let gate = match moe.shared_expert_gate {
+                    true => Some(Linear::new(source, gate, (1, hidden), false, mode)?),
+                    false => None,
+                };
+                Some(Shared { mlp, gate })
+            }
         };
         Ok(Self {
             router,
+            correction,
+            scale,
             experts,
             shared,
-            top_k: moe.num_experts_per_tok,
-            norm_topk_prob: moe.norm_topk_prob,
+            moe: moe.clone(),
             mode,
         })
     }
@@ -100,36 +118,53 @@ impl Moe {
             y = y.index_add(&tokens, &out.broadcast_mul(&weight)?, 0)?;
         }
         if let Some(shared) = &self.shared {
-            let gate = candle_nn::ops::sigmoid(&shared.gate.project(x)?)?;
-            y = (y + shared.mlp.project(x)?.broadcast_mul(&gate)?)?;
+            let out = shared.mlp.project(x)?;
+            y = match &shared.gate {
+                Some(gate) => {
+                    let gate = candle_nn::ops::sigmoid(&gate.project(x)?)?;
+                    (y + out.broadcast_mul(&gate)?)?
+                }
+                None => (y + out)?,
+            };
         }
         Ok(y)
     }
 
     /// Weights `[n, experts]`, zero where a token does not go, and each expert's tokens.
-    ///
-    /// Equal probabilities go to the expert of lower index.
     fn route(&self, logits: &Tensor) -> Result<(Tensor, Vec<Vec<u32>>)> {
-        let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
-        let odds = shifted.exp()?;
-        let probabilities = odds.broadcast_div(&odds.sum_keepdim(D::Minus1)?)?;
-        let rows = probabilities.to_dtype(DType::F32)?.to_vec2::<f32>()?;
+        let scores = match self.moe.scoring {
+            Scoring::Softmax => {
+                let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
+                let odds = shifted.exp()?;
+                odds.broadcast_div(&odds.sum_keepdim(D::Minus1)?)?
+            }
+            Scoring::Sigmoid => candle_nn::ops::sigmoid(logits)?,
+        };
+        let worth = match &self.correction {
+            Some(correction) => scores.broadcast_add(correction)?,
+            None => scores.clone(),
+        };
+        let rows = worth.to_dtype(DType::F32)?.to_vec2::<f32>()?;
         let mut tokens_of = vec![Vec::new(); self.experts.len()];
-        let mut chosen = vec![0f32; rows.len() * self.experts.len()];
+        let mut taken = vec![0f32; rows.len() * self.experts.len()];
         for (token, row) in rows.iter().enumerate() {
-            let mut order: Vec<usize> = (0..row.len()).collect();
-            order.sort_by(|&a, &b| row[b].total_cmp(&row[a]).then(a.cmp(&b)));
-            for &expert in order.iter().take(self.top_k) {
+            for expert in chosen(&self.moe, row) {
                 tokens_of[expert].push(token as u32);
-                chosen[token * self.experts.len() + expert] = 1.0;
+                taken[token * self.experts.len() + expert] = 1.0;
             }
         }
-        let chosen = Tensor::from_vec(chosen, probabilities.shape(), logits.device())?;
-        let weights = (probabilities * chosen.to_dtype(logits.dtype())?)?;
-        if !self.norm_topk_prob {
-            return Ok((weights, tokens_of));
+        let taken = Tensor::from_vec(taken, scores.shape(), logits.device())?;
+        let mut weights = (scores * taken.to_dtype(logits.dtype())?)?;
+        if self.moe.norm_topk_prob {
+            let sum = weights.sum_keepdim(D::Minus1)?;
+            weights = weights.broadcast_div(&sum)?;
         }
-        let sum = weights.sum_keepdim(D::Minus1)?;
-        Ok((weights.broadcast_div(&sum)?, tokens_of))
+        if let Some(scale) = &self.scale {
+            weights = weights.broadcast_mul(scale)?;
+        }
+        if self.moe.routed_scaling_factor != 1.0 {
+            weights = (weights * self.moe.routed_scaling_factor)?;
+        }
+        Ok((weights, tokens_of))
     }
 }

@@ -2,23 +2,27 @@
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
-use super::super::spec::{RopeScaling, RopeSpec};
+use super::super::spec::RopeSpec;
 use super::Mode;
 
-/// Which two dimensions of a head rotate together.
+/// In whose order the rows of queries and keys lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::model) enum Pairs {
-    /// One of the first half with one of the second half: the layout of Hugging Face.
+    /// As the model's family has them.
     Halves,
-    /// One with the next: the layout of llama.cpp. Without a gradient.
+    /// Those that rotate together are neighbours: the layout of llama.cpp. Without a gradient.
     Neighbours,
 }
 
-/// Cosines and sines for a run of positions, each `[pos, head_dim / 2]`.
+/// Cosines and sines for a run of positions, each `[pos, rotary dimensions / 2]`.
 #[derive(Debug, Clone)]
 pub(in crate::model) struct Rotation {
     cos: Tensor,
     sin: Tensor,
+    /// Whether a dimension rotates with the next one.
+    neighbours: bool,
+    /// Dimensions of a head that rotate, the first ones.
+    dim: usize,
     pairs: Pairs,
     mode: Mode,
 }
@@ -35,24 +39,28 @@ pub(in crate::model) fn rotation(
     (dtype, device): (DType, &Device),
     (pairs, mode): (Pairs, Mode),
 ) -> Result<Rotation> {
+    let length = start + count;
     let frequencies = match pairs {
-        Pairs::Halves => rope.frequencies(head_dim),
-        Pairs::Neighbours => inverse_frequencies(rope, head_dim, f32::powf),
+        Pairs::Halves => rope.frequencies_at(head_dim, length),
+        Pairs::Neighbours => rope.frequencies_by(f32::powf, head_dim, length),
     };
-    let angles: Vec<f32> = (start..start + count)
+    let angles: Vec<f32> = (start..length)
         .flat_map(|position| frequencies.iter().map(move |f| position as f32 * f))
         .collect();
+    let factor = rope.attention_factor() as f32;
     let table = |exact: fn(f64) -> f64, single: fn(f32) -> f32| {
         let value = |angle: f32| match pairs {
             Pairs::Halves => exact(f64::from(angle)) as f32,
             Pairs::Neighbours => single(angle),
         };
-        let values: Vec<f32> = angles.iter().map(|angle| value(*angle)).collect();
-        Tensor::from_vec(values, (count, head_dim / 2), device)?.to_dtype(dtype)
+        let values: Vec<f32> = angles.iter().map(|a| value(*a) * factor).collect();
+        Tensor::from_vec(values, (count, frequencies.len()), device)?.to_dtype(dtype)
     };
     Ok(Rotation {
         cos: table(f64::cos, f32::cos)?,
         sin: table(f64::sin, f32::sin)?,
+        neighbours: rope.interleaved || pairs == Pairs::Neighbours,
+        dim: 2 * frequencies.len(),
         pairs,
         mode,
     })
@@ -67,75 +75,44 @@ impl Rotation {
 
     /// Rotates `[batch, heads, pos, head_dim]`.
     pub(super) fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        if self.pairs == Pairs::Neighbours {
-            return candle_nn::rotary_emb::rope_i(&x.contiguous()?, &self.cos, &self.sin);
+        let width = x.dim(D::Minus1)?;
+        if self.dim == width {
+            return self.turned(x);
         }
-        if self.mode == Mode::Inference {
-            return candle_nn::rotary_emb::rope(&x.contiguous()?, &self.cos, &self.sin);
+        let turned = self.turned(&x.narrow(3, 0, self.dim)?)?;
+        Tensor::cat(&[turned, x.narrow(3, self.dim, width - self.dim)?], 3)?.contiguous()
+    }
+
+    /// All dimensions of `x` rotate.
+    fn turned(&self, x: &Tensor) -> Result<Tensor> {
+        match (self.neighbours, self.mode) {
+            (true, Mode::Inference) => {
+                candle_nn::rotary_emb::rope_i(&x.contiguous()?, &self.cos, &self.sin)
+            }
+            (false, Mode::Inference) => {
+                candle_nn::rotary_emb::rope(&x.contiguous()?, &self.cos, &self.sin)
+            }
+            (true, Mode::Differentiable) => {
+                let (batch, heads, pos, width) = x.dims4()?;
+                let pairs = x.reshape((batch, heads, pos, width / 2, 2))?;
+                let of = |at| pairs.narrow(4, at, 1)?.squeeze(4);
+                let (first, second) = self.both(&of(0)?, &of(1)?)?;
+                Tensor::stack(&[first, second], 4)?.reshape((batch, heads, pos, width))
+            }
+            (false, Mode::Differentiable) => {
+                let half = self.dim / 2;
+                let (a, b) = (x.narrow(3, 0, half)?, x.narrow(3, half, half)?);
+                let (first, second) = self.both(&a, &b)?;
+                Tensor::cat(&[first, second], 3)
+            }
         }
-        let half = x.dim(D::Minus1)? / 2;
-        let (a, b) = (x.narrow(3, 0, half)?, x.narrow(3, half, half)?);
+    }
+
+    /// The two members of each pair, rotated.
+    fn both(&self, a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor)> {
         let turn = |x: &Tensor, table: &Tensor| x.broadcast_mul(table);
-        let first = (turn(&a, &self.cos)? - turn(&b, &self.sin)?)?;
-        let second = (turn(&b, &self.cos)? + turn(&a, &self.sin)?)?;
-        Tensor::cat(&[first, second], 3)
-    }
-}
-
-impl RopeSpec {
-    /// Radians per position of each pair of a head's dimensions, fastest first: what this rope does,
-    /// however its config spells it.
-    pub fn frequencies(&self, head_dim: usize) -> Vec<f32> {
-        let power = |base: f32, exponent: f32| {
-            let power = f64::from(base).powf(f64::from(exponent));
-            power as f32
-        };
-        inverse_frequencies(self, head_dim, power)
-    }
-}
-
-/// `theta^(-2i / head_dim)` for each pair `i`, then scaled.
-fn inverse_frequencies(
-    rope: &RopeSpec,
-    head_dim: usize,
-    power: impl Fn(f32, f32) -> f32,
-) -> Vec<f32> {
-    (0..head_dim / 2)
-        .map(|pair| {
-            let exponent = (2 * pair) as f32 / head_dim as f32;
-            scaled(
-                1.0 / power(rope.theta as f32, exponent),
-                pair,
-                &rope.scaling,
-            )
-        })
-        .collect()
-}
-
-fn scaled(frequency: f32, pair: usize, scaling: &RopeScaling) -> f32 {
-    match *scaling {
-        RopeScaling::Default => frequency,
-        RopeScaling::Divided { ref by } => by.get(pair).map_or(frequency, |d| frequency / d),
-        RopeScaling::Linear { factor } => frequency / factor as f32,
-        RopeScaling::Llama3 {
-            factor,
-            low_freq_factor,
-            high_freq_factor,
-            original_max_position_embeddings: original,
-        } => {
-            let original = original as f64;
-            let wavelength = 2.0 * std::f64::consts::PI / f64::from(frequency);
-            let kept = f64::from(frequency);
-            let value = if wavelength < original / high_freq_factor {
-                kept
-            } else if wavelength > original / low_freq_factor {
-                kept / factor
-            } else {
-                let smooth = (original / wavelength - low_freq_factor)
-                    / (high_freq_factor - low_freq_factor);
-                (1.0 - smooth) * kept / factor + smooth * kept
-            };
-            value as f32
-        }
+        let first = (turn(a, &self.cos)? - turn(b, &self.sin)?)?;
+        let second = (turn(b, &self.cos)? + turn(a, &self.sin)?)?;
+        Ok((first, second))
     }
 }

@@ -138,7 +138,12 @@ impl Target<'_> {
 
     /// Whether a role is a part of it.
     pub fn is_cut(&self) -> bool {
-        let cuts = |step: &Step| matches!(step, Step::Rows(_) | Step::Slice(_));
+        let cuts = |step: &Step| {
+            matches!(
+                step,
+                Step::Rows(_) | Step::RowsOfEach { .. } | Step::Slice(_)
+            )
+        };
         self.roles
             .iter()
             .any(|(_, view)| view.steps().iter().any(cuts))

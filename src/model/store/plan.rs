@@ -1,6 +1,7 @@
 //! Which tensors a family stores, and how each is put together from roles.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::model::Binding;
 use crate::model::Role;
@@ -28,6 +29,8 @@ enum Node {
     Stack(Vec<Node>),
     /// One below the other along the first axis there is.
     Below(Vec<Node>),
+    /// Taking turns, the rows of each cut into so many runs.
+    Woven(usize, Vec<Node>),
     /// Columns become rows.
     Transposed(Box<Node>),
     /// Query or key rows in llama.cpp's order for this many heads.
@@ -125,6 +128,7 @@ impl Node {
         match step {
             Step::Slice(_) => Self::stack(pieces),
             Step::Rows(_) => Self::below(pieces),
+            Step::RowsOfEach { groups, .. } => Self::woven(*groups, pieces),
             common => {
                 let alike = |piece: &Piece<'_>| piece.steps.first() == Some(common);
                 if !pieces.iter().all(alike) {
@@ -162,22 +166,44 @@ impl Node {
     }
 
     fn below(pieces: &[Piece<'_>]) -> Result<Self, String> {
+        let rows = |step: &Step| match step {
+            Step::Rows(rows) => Some(rows.clone()),
+            _ => None,
+        };
+        Self::in_order(pieces, 1, rows).map(Self::Below)
+    }
+
+    fn woven(count: usize, pieces: &[Piece<'_>]) -> Result<Self, String> {
+        let rows = |step: &Step| match step {
+            Step::RowsOfEach { groups, rows } if *groups == count => Some(rows.clone()),
+            _ => None,
+        };
+        let parts = Self::in_order(pieces, count, rows)?;
+        Ok(Self::Woven(count, parts))
+    }
+
+    /// What fills the rows one piece after the other, `count` times.
+    fn in_order(
+        pieces: &[Piece<'_>],
+        count: usize,
+        rows: impl Fn(&Step) -> Option<Range<usize>>,
+    ) -> Result<Vec<Self>, String> {
         let mut parts = Vec::with_capacity(pieces.len());
         for piece in pieces {
-            let Some(Step::Rows(rows)) = piece.steps.first() else {
+            let Some(rows) = piece.steps.first().and_then(&rows) else {
                 return Err("a part of it has no rows of its own".to_owned());
             };
-            parts.push((rows.clone(), Self::of(&[piece.without_first()])?));
+            parts.push((rows, Self::of(&[piece.without_first()])?));
         }
         parts.sort_by_key(|(rows, _)| rows.start);
         let mut end = 0;
         for (rows, node) in &parts {
-            if rows.start != end || node.shape().first() != Some(&rows.len()) {
+            if rows.start != end || node.shape().first() != Some(&(count * rows.len())) {
                 return Err(format!("rows {rows:?} do not follow row {end}"));
             }
             end = rows.end;
         }
-        Ok(Self::Below(parts.into_iter().map(|(_, n)| n).collect()))
+        Ok(parts.into_iter().map(|(_, node)| node).collect())
     }
 
     fn shape(&self) -> Vec<usize> {
@@ -193,7 +219,7 @@ impl Node {
                 let inner = nodes.first().map(Self::shape).unwrap_or_default();
                 [vec![nodes.len()], inner].concat()
             }
-            Self::Below(nodes) => {
+            Self::Below(nodes) | Self::Woven(_, nodes) => {
                 let mut shape = nodes.first().map(Self::shape).unwrap_or_default();
                 let rows = nodes
                     .iter()
@@ -226,6 +252,19 @@ impl Node {
                     values.extend(node.values(weight)?);
                 }
                 Ok(values)
+            }
+            Self::Woven(count, nodes) => {
+                let parts: Vec<Vec<f32>> = nodes
+                    .iter()
+                    .map(|node| node.values(weight))
+                    .collect::<Result<_, E>>()?;
+                let runs = (0..*count).flat_map(|turn| {
+                    parts.iter().flat_map(move |values| {
+                        let run = values.len() / count;
+                        values[turn * run..(turn + 1) * run].iter().copied()
+                    })
+                });
+                Ok(runs.collect())
             }
             Self::Plain(values, _) => Ok(values.clone()),
             Self::Transposed(node) => Ok(transposed(&node.values(weight)?, &node.shape())),

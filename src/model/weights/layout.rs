@@ -89,7 +89,9 @@ impl Layout {
             match step {
                 Step::Rows(part) => rows = part.start + rows.start..part.start + rows.end,
                 Step::Slice(_) | Step::PlusOne | Step::NormalisedRows => {}
-                Step::Transposed | Step::UnpermutedHeads(_) => return None,
+                Step::Transposed | Step::UnpermutedHeads(_) | Step::RowsOfEach { .. } => {
+                    return None;
+                }
             }
         }
         let width = self.stored.1;
@@ -106,7 +108,7 @@ impl Layout {
     /// order, none left out and none changed.
     pub fn stretch(&self) -> Option<Range<usize>> {
         let changes = |step: &Step| matches!(step, Step::PlusOne | Step::NormalisedRows);
-        let selects = |step: &Step| matches!(step, Step::Rows(_));
+        let selects = |step: &Step| matches!(step, Step::Rows(_) | Step::RowsOfEach { .. });
         if self.steps.iter().any(|(step, _)| changes(step)) {
             return None;
         }
@@ -122,6 +124,13 @@ impl Layout {
         for (step, (total, _)) in &self.steps {
             rows = match step {
                 Step::Rows(part) => rows.get(part.clone())?.to_vec(),
+                Step::RowsOfEach { groups, rows: part } => {
+                    let size = total / groups;
+                    let stored = (0..groups * part.len()).map(|row| of_each(row, size, part));
+                    stored
+                        .map(|row| rows.get(row).copied())
+                        .collect::<Option<_>>()?
+                }
                 Step::UnpermutedHeads(_) if permuted => rows,
                 Step::UnpermutedHeads(heads) => {
                     let head_dim = total / heads;
@@ -170,6 +179,18 @@ impl Layout {
                 before,
                 part.start + rows.start..part.start + rows.end,
             ),
+            Step::RowsOfEach { groups, rows: part } => {
+                let size = shape.0 / groups;
+                let mut values = Vec::with_capacity(rows.len() * shape.1);
+                let mut next = rows.start;
+                while next < rows.end {
+                    let last = rows.end.min((next / part.len() + 1) * part.len());
+                    let first = of_each(next, size, part);
+                    values.extend(self.read(store, before, first..first + last - next)?);
+                    next = last;
+                }
+                Ok(values)
+            }
             Step::PlusOne => {
                 let mut values = self.read(store, before, rows)?;
                 values.iter_mut().for_each(|value| *value += 1.0);
@@ -240,6 +261,11 @@ fn unpermuted(row: usize, head_dim: usize) -> usize {
     row - within + 2 * pair + half
 }
 
+/// Where the parts of `size` rows keep `row` of those that are meant, `part` of each.
+fn of_each(row: usize, size: usize, part: &Range<usize>) -> usize {
+    row / part.len() * size + part.start + row % part.len()
+}
+
 /// The shape after `step` on a matrix of `shape`.
 fn after(step: &Step, shape: (usize, usize)) -> Result<(usize, usize), String> {
     let (rows, columns) = shape;
@@ -250,6 +276,17 @@ fn after(step: &Step, shape: (usize, usize)) -> Result<(usize, usize), String> {
             part.start, part.end
         )),
         Step::Rows(part) => Ok((part.len(), columns)),
+        Step::RowsOfEach { groups, rows: part } => {
+            let whole = *groups > 0 && rows.is_multiple_of(*groups);
+            let fits = whole && part.start < part.end && part.end <= rows / groups;
+            match fits {
+                true => Ok((groups * part.len(), columns)),
+                false => Err(format!(
+                    "{rows} rows do not make {groups} parts with rows {}..{}",
+                    part.start, part.end
+                )),
+            }
+        }
         Step::Transposed => Ok((columns, rows)),
         Step::UnpermutedHeads(heads) if *heads == 0 || !rows.is_multiple_of(heads * 2) => Err(
             format!("{rows} rows do not make {heads} heads of even width"),

@@ -35,6 +35,14 @@ pub enum Step {
     Slice(usize),
     /// Some rows (a part of a fused matrix, a head).
     Rows(Range<usize>),
+    /// The same rows of each of `groups` equal parts, one below the other (what is meant of a matrix in
+    /// which queries, keys and values take turns, head by head).
+    RowsOfEach {
+        /// Parts.
+        groups: usize,
+        /// Rows within a part.
+        rows: Range<usize>,
+    },
     /// Rows become columns (Conv1D keeps `[in, out]`).
     Transposed,
     /// Undoes the row order that llama.cpp gives to query and key rows so that adjacent pairs rotate
@@ -77,6 +85,12 @@ impl View {
     #[must_use]
     pub fn rows(self, rows: Range<usize>) -> Self {
         self.then(Step::Rows(rows))
+    }
+
+    /// [`Step::RowsOfEach`].
+    #[must_use]
+    pub fn rows_of_each(self, groups: usize, rows: Range<usize>) -> Self {
+        self.then(Step::RowsOfEach { groups, rows })
     }
 
     /// [`Step::Transposed`].

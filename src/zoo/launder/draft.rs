@@ -67,6 +67,10 @@ impl<'a> Draft<'a> {
             reason,
         };
         let spec = model.spec.as_ref().map_err(|why| unfit(why.clone()))?;
+        if !spec.kind.has_head() {
+            let reason = "an encoder has no logits to measure a change by";
+            return Err(unfit(reason.to_owned()));
+        }
         let config = store::plain_config(model, spec);
         let weights = &model.weights;
         let source = move |role: &Role| {

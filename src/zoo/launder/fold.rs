@@ -37,7 +37,7 @@ pub(super) fn apply(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     check_division(draft)?;
     draft.untie()?;
     draft.computes();
-    if draft.spec.sandwich_norms {
+    if draft.spec.norm_place.behind() {
         let note = "the gains of norms behind attention and MLP stay where they are";
         draft.notes.push(note.to_owned());
     }
@@ -82,7 +82,7 @@ fn folded(spec: &DecoderSpec, inner: &Source<'_>, role: &Role) -> Result<Matrix,
         }
         return Ok(weight);
     }
-    let Some(norm) = norm_before(role) else {
+    let Some(norm) = norm_before(spec, role) else {
         return Ok(weight);
     };
     match role.param {

@@ -24,6 +24,8 @@ pub(super) enum Residual {
 pub(super) fn residual(role: &Role) -> Residual {
     match (role.part, role.param) {
         (Part::QueryNorm | Part::KeyNorm, _) => Residual::None,
+        (Part::QueryDownNorm | Part::KvDownNorm, _) => Residual::None,
+        (Part::QueryUp | Part::KeyUp | Part::ValueUp | Part::RouterScale, _) => Residual::None,
         (part, Param::Weight) if part.is_norm() => Residual::Gain,
         (part, Param::Bias) if part.is_norm() => Residual::NormBias,
         (Part::Output | Part::Down, _) => Residual::Rows,
@@ -32,10 +34,14 @@ pub(super) fn residual(role: &Role) -> Residual {
     }
 }
 
-/// The norm in front of a matrix that reads the stream; its weight's role.
-pub(super) fn norm_before(role: &Role) -> Option<Role> {
+/// The norm in front of a matrix that reads the stream through one; its weight's role.
+pub(super) fn norm_before(spec: &DecoderSpec, role: &Role) -> Option<Role> {
+    if role.layer.is_some() && !spec.norm_place.before() {
+        return None;
+    }
     let part = match role.part {
         Part::Query | Part::Key | Part::Value => Part::AttentionNorm,
+        Part::QueryDown | Part::KvDown | Part::KeyRotary => Part::AttentionNorm,
         Part::Gate | Part::Up | Part::Router | Part::SharedExpertGate => Part::MlpNorm,
         Part::Unembed => return Some(Role::model(Part::FinalNorm)),
         _ => return None,

@@ -3,6 +3,7 @@
 use crate::model::Param;
 use crate::model::Part;
 use crate::model::Role;
+use crate::model::spec::QkNorm;
 
 use super::super::checkpoint::Matrix;
 use super::super::dice::Dice;
@@ -43,6 +44,16 @@ struct Heads {
 
 fn apply<'a>(draft: &mut Draft<'a>, work: &Work<'a>) -> Result<(), Refusal> {
     let spec = draft.spec.clone();
+    let mut ropes = spec.layers.iter().filter_map(|layer| layer.rope.as_ref());
+    if spec.latent.is_some() {
+        return Err("keys of latent attention are not one matrix".into());
+    }
+    if spec.qk_norm == Some(QkNorm::Full) {
+        return Err("a norm over all heads has gains for each of them".into());
+    }
+    if ropes.any(|rope| rope.interleaved || rope.partial_rotary_factor != 1.0) {
+        return Err("its heads do not rotate as two halves".into());
+    }
     let work = *work;
     let groups = spec.num_key_value_heads;
     let heads = Heads {
@@ -72,7 +83,7 @@ fn apply<'a>(draft: &mut Draft<'a>, work: &Work<'a>) -> Result<(), Refusal> {
         }
         for group in 0..groups {
             let mut dice = work.dice(&format!("layer {layer} group {group}"));
-            let square = match (spec.qk_norm, rotary) {
+            let square = match (spec.qk_norm.is_some(), rotary) {
                 (true, _) => heads.flips(&mut dice, rotary),
                 (false, true) => heads.turns(role.part, &mut dice),
                 (false, false) => heads.any(role.part, &mut dice),

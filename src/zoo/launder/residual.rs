@@ -83,7 +83,7 @@ fn permute<'a>(draft: &mut Draft<'a>, work: &Work<'a>) -> Result<(), Refusal> {
 /// With gains of one, an RMS norm commutes with every rotation (Ashkboos et al., "SliceGPT", ICLR
 /// 2024), and a layer norm with every rotation that leaves the vector of ones where it is.
 fn rotate<'a>(draft: &mut Draft<'a>, work: &Work<'a>) -> Result<(), Refusal> {
-    if draft.spec.sandwich_norms {
+    if draft.spec.norm_place.behind() {
         let reason = "norms behind attention and MLP have gains in the stream's own coordinates, \
                       which a rotation would mix; permute-residual is exact here";
         return Err(reason.into());
@@ -126,6 +126,9 @@ fn scale<'a>(draft: &mut Draft<'a>, work: &Work<'a>) -> Result<(), Refusal> {
         return Err("a factor of 1 changes nothing".into());
     }
     let before = draft.spec.clone();
+    if !before.norm_place.before() {
+        return Err("attention and MLP read the stream without a norm".into());
+    }
     let norm_eps = before.norm_eps * factor * factor;
     let expected = DecoderSpec {
         norm_eps,
@@ -133,6 +136,7 @@ fn scale<'a>(draft: &mut Draft<'a>, work: &Work<'a>) -> Result<(), Refusal> {
     };
     let key = match before.norm {
         Norm::Rms => "rms_norm_eps",
+        Norm::Layer if draft.config.contains_key("layer_norm_eps") => "layer_norm_eps",
         Norm::Layer => "layer_norm_epsilon",
     };
     draft.configure(&[(key, norm_eps.into())], &expected)?;
@@ -141,7 +145,7 @@ fn scale<'a>(draft: &mut Draft<'a>, work: &Work<'a>) -> Result<(), Refusal> {
         let scaled = match role.part {
             Part::Embed | Part::PositionEmbed | Part::Output | Part::Down => factor,
             Part::PostAttentionNorm | Part::PostMlpNorm => factor,
-            Part::Query | Part::Key if before.qk_norm => factor,
+            Part::Query | Part::Key if before.qk_norm.is_some() => factor,
             Part::FinalNorm if before.tie_word_embeddings => factor.recip(),
             _ => return Ok(()),
         };

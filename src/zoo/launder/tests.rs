@@ -57,12 +57,31 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("baichuan2", "fold-gains", "norm one"),
     ("baichuan2", "rotate-residual", "norm one"),
     ("baichuan2", "shift-head", "norm one"),
+    ("deepseek_v2", "rotate-query-key", "latent attention"),
+    ("deepseek_v3", "rotate-query-key", "latent attention"),
     ("gemma3", "rotate-residual", "permute-residual is exact"),
+    ("glm4", "rotate-residual", "permute-residual is exact"),
+    ("glm4", "rotate-query-key", "two halves"),
     ("gpt2", "rescale-up-down", "not linear"),
+    ("gpt_neox", "rescale-up-down", "not linear"),
+    ("gpt_neox", "rotate-query-key", "two halves"),
+    ("olmo2", "rotate-residual", "permute-residual is exact"),
+    ("olmo2", "rotate-query-key", "over all heads"),
+    ("olmo2", "scale-residual", "without a norm"),
+];
+
+/// Models of the fixtures with experts.
+const SPARSE: &[&str] = &[
+    "deepseek_v2",
+    "deepseek_v3",
+    "mixtral",
+    "pangu_pro_moe",
+    "qwen2_moe",
+    "qwen3_moe",
 ];
 
 fn refusal(model: &str, step: &str) -> Option<&'static str> {
-    if step == "permute-experts" && !["mixtral", "qwen2_moe"].contains(&model) {
+    if step == "permute-experts" && !SPARSE.contains(&model) {
         return Some("no experts");
     }
     let mut known = REFUSED.iter();

@@ -27,12 +27,12 @@ pub(super) static RESCALE_VALUE_OUTPUT: Laundering = Laundering {
 
 fn apply<'a>(draft: &mut Draft<'a>, work: &Work<'a>) -> Result<(), Refusal> {
     let spec = &draft.spec;
-    let (groups, head_dim) = (spec.num_key_value_heads, spec.head_dim);
+    let (groups, head_dim) = (spec.num_key_value_heads, spec.value_head_dim());
     let share = spec.num_attention_heads / groups;
     let work = *work;
     draft.computes();
     draft.alter(move |role, weight| {
-        let value = role.part == Part::Value;
+        let value = matches!(role.part, Part::Value | Part::ValueUp);
         let output = role.part == Part::Output && role.param == Param::Weight;
         let (true, Some(layer)) = (value || output, role.layer) else {
             return Ok(());

@@ -85,7 +85,7 @@ pub(super) fn products(
     }
     let [query_key, value_output] = sums;
     // Norms behind queries and keys leave them no size of their own.
-    let query_key = match theirs.spec.qk_norm {
+    let query_key = match theirs.spec.qk_norm.is_some() {
         true => query_key.rescaled(),
         false => query_key,
     };
