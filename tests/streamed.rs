@@ -80,8 +80,11 @@ impl Tap for All {
     }
 }
 
+/// Bits of logits, and of what a tap saw at each site.
+type Bits = (Vec<Vec<u32>>, Vec<(Site, Vec<u32>)>);
+
 /// Logits and every site, of a prompt and of two further steps behind it, all with one cache.
-fn run(decoder: &Decoder, ids: &[u32]) -> (Vec<Vec<u32>>, Vec<(Site, Vec<u32>)>) {
+fn run(decoder: &Decoder, ids: &[u32]) -> Bits {
     let mut tap = All::default();
     let mut cache = KvCache::default();
     let whole = decoder.forward(&tokens(ids), None, &mut tap).unwrap();

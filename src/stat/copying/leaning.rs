@@ -45,9 +45,9 @@ impl Leaning {
         cell: impl Fn(usize, usize) -> Cell + Sync,
     ) -> Self {
         let row = |model: usize| {
-            let cells = members.iter().map(|&member| {
-                let apart = member != model;
-                apart.then(|| cell(model, member)).unwrap_or_default()
+            let cells = members.iter().map(|&member| match member == model {
+                true => Cell::default(),
+                false => cell(model, member),
             });
             cells.collect()
         };
