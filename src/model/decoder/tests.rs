@@ -11,6 +11,7 @@ use super::super::spec::{
 use super::{Decoder, DecoderSpec, Error, KvCache, Mode, Role, Site, Splice, Tap};
 
 mod splice;
+mod streamed;
 
 /// A small Llama with two layers, grouped queries and an untied head.
 fn llama() -> DecoderSpec {
