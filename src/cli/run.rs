@@ -181,21 +181,18 @@ fn asked<'m>(
     })
 }
 
-/// In memory, or layer by layer where it has no room for it, which is said first.
+/// In memory, or layer by layer where it has no room for it, which is said.
 fn load<'m>(global: &Global, model: &'m Model, limit: Option<u64>) -> Result<Box<dyn Runner + 'm>> {
-    let label = || ModelText::new(model.label.as_str()).to_string();
+    let label = ModelText::new(model.label.as_str()).to_string();
+    let runner =
+        record::load_within(model, limit).with_context(|| format!("{label} cannot be asked"))?;
     let footprint = LocalRunner::footprint(model);
     if let (Some(limit), Ok(footprint)) = (limit, footprint)
         && !footprint.is_held_in(Some(limit))
     {
-        global.note(&format!(
-            "{}: {}",
-            label(),
-            memory::words(&footprint, limit)
-        ));
+        global.note(&format!("{label}: {}", memory::words(&footprint, limit)));
     }
-    let loaded = record::load_within(model, limit);
-    loaded.with_context(|| format!("{} cannot be asked", label()))
+    Ok(runner)
 }
 
 /// One label per model; two models of one name would write to one folder.

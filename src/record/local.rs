@@ -325,10 +325,10 @@ fn words_only(readout: &Readout) -> Result<(), Failure> {
 /// Not even a layer of it fits.
 fn too_large(needed: u64, memory: u64) -> Error {
     Error::NotRunnable(format!(
-        "layer by layer it takes {:.2} GB of memory and {:.2} GB are allowed: allow more with --memory, or \
+        "layer by layer it takes {:.2} MB of memory and {:.2} MB are allowed: allow more with --memory, or \
          run it where there is more",
-        needed as f64 / 1e9,
-        memory as f64 / 1e9
+        needed as f64 / 1e6,
+        memory as f64 / 1e6
     ))
 }
 
