@@ -15,7 +15,7 @@ use crate::stat::order::median;
 /// cancel, and that two models fail to make a mistake of others makes them no more alike.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Confusion {
-    /// Right answers that were asked for several times.
+    /// Right answers that were asked for several times, or questions with several renderings.
     pub classes: u64,
     /// Kinds of confusion (what was right, what was said) that either model has.
     pub kinds: u64,
@@ -42,7 +42,7 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// From free answers to items whose right answer is that of other items too.
+    /// From free answers to items that are renderings of one question, or have one right answer.
     pub fn new(view: &View<'_>, panel: &[usize]) -> Self {
         let (class_of, classes) = classes(view);
         let mut tables = Self {
@@ -67,7 +67,7 @@ impl Tables {
     /// Two models beside the panel.
     pub fn of(&self, first: usize, second: usize) -> Stated<Confusion> {
         if self.classes == 0 {
-            return Stated::missing("no right answer of a free question is asked for twice");
+            return Stated::missing("nothing free is asked for twice, in two renderings or items");
         }
         let found = self
             .cosine(first, second)
@@ -117,14 +117,26 @@ impl Tables {
     }
 }
 
-/// By item the number of its right answer, where it is free and several items have it; how many there are.
+/// What the items of a class have in common.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Same<'a> {
+    /// They are renderings of one question.
+    Group(u32),
+    /// One right answer, where logs name it.
+    Targets(&'a [TextId]),
+}
+
+/// By item the number of its class, where it is free and others are of that class; how many classes there are.
 fn classes(view: &View<'_>) -> (Vec<Option<usize>>, u64) {
-    let mut items: BTreeMap<(u32, &[TextId]), Vec<usize>> = BTreeMap::new();
+    let mut items: BTreeMap<(u32, Same<'_>), Vec<usize>> = BTreeMap::new();
     for (at, item) in view.sheet.items.iter().enumerate() {
-        let free = view.options[usize::from(view.kind[at])] == 0;
-        if free && view.counted[at] && !item.targets.is_empty() {
-            let class = items.entry((item.suite, &item.targets)).or_default();
-            class.push(at);
+        let same = match (item.group, &item.targets[..]) {
+            (Some(group), _) => Same::Group(group),
+            (None, []) => continue,
+            (None, targets) => Same::Targets(targets),
+        };
+        if view.options[usize::from(view.kind[at])] == 0 && view.counted[at] {
+            items.entry((item.suite, same)).or_default().push(at);
         }
     }
     let mut class_of = vec![None; view.sheet.items.len()];

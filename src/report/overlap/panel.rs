@@ -56,7 +56,7 @@ fn one(pair: &PanelPair, style: Style) -> Vec<String> {
     let mut lines = terminal::columns_table(&columns, 1..6, rows.collect(), style);
     let words = [
         Labelled::new("rank", &rank(pair), 1),
-        Labelled::new("confusions", &confusion(&pair.confusion), 3),
+        Labelled::new("confusions", &confusion(&pair.confusion), 4),
         Labelled::new("at any time", &at_any_time(&pair.at_any_time), 3),
         Labelled::new(
             "copied share",
