@@ -2,8 +2,9 @@
 //! encoder and a decoder (or a decoder with other positions) that only this family has.
 //!
 //! Such a model answers what a picture shows. Its weights have the roles that its family in
-//! [`super::arch`] gives them, and names else. Encoders are those of candle-transformers where they compute what the reference computes; what does not
-//! is here. A new family is one folder here with its two lines below.
+//! [`super::arch`] gives them, and names else. Encoders are those of candle-transformers where they
+//! compute what the reference computes; what does not is here. A new family is one folder here with its
+//! two lines below.
 
 mod error;
 mod paddleocr_vl;
