@@ -5,7 +5,11 @@
 //! model's are a uniformly random permutation of them. Nothing is assumed of the activations: they may be
 //! correlated, heavy-tailed, and alike from model to model, as long as no rule looks at the index.
 
+use faer::Accum;
+use faer::MatMut;
 use faer::MatRef;
+use faer::Par;
+use faer::linalg::matmul::matmul;
 
 use super::random;
 use super::tails;
@@ -38,8 +42,10 @@ pub struct Agreement {
     pub variance: f64,
 }
 
-/// Strengths of the bets of [`Table::ln_evidence`], in multiples of 1 / (root mean square of the table).
-const STRENGTHS: [f64; 6] = [0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
+/// The weakest bet of [`Table::ln_evidence`], as a multiple of 1 / (root mean square of the table), and how many
+/// there are: each is twice as strong as the one before, 16 at the most.
+const WEAKEST: f64 = 0.5;
+const STRENGTHS: usize = 6;
 
 impl Units {
     /// Of row-major `values`, `width` columns. Columns without spread count as nothing.
@@ -67,6 +73,12 @@ impl Units {
         dot(&self.values, &self.values)
     }
 
+    /// [`Agreement::excess`] alone; `None` unless both have the same inputs and as many units.
+    pub fn excess(&self, other: &Self) -> Option<f64> {
+        let same = self.rows == other.rows && self.width == other.width;
+        same.then(|| dot(&self.values, &other.values))
+    }
+
     /// Inner products of all pairs of units; `None` unless both have the same inputs and as many units.
     pub fn table(&self, other: &Self) -> Option<Table> {
         let same = self.rows == other.rows && self.width == other.width;
@@ -79,15 +91,13 @@ impl Units {
     /// [`Table::agreement`] without the table: `rows^2 * width` steps, since the sum of squares of `A^T B` is the
     /// inner product of `A A^T` and `B B^T`.
     pub fn agreement(&self, other: &Self) -> Option<Agreement> {
-        if self.rows != other.rows || self.width != other.width {
-            return None;
-        }
+        let excess = self.excess(other)?;
         let gram = |of: &Self| {
             let turned = transposed(&of.values, of.width);
             products(&turned, of.rows, &turned, of.rows)
         };
         Some(Agreement {
-            excess: dot(&self.values, &other.values),
+            excess,
             variance: dot(&gram(self), &gram(other)) / (self.width - 1) as f64,
         })
     }
@@ -150,33 +160,47 @@ impl Table {
             units: self.units,
             values: transposed(&self.values, self.units),
         };
-        let bets = STRENGTHS.iter().flat_map(|strength| {
-            let scale = strength / mean_square.sqrt();
-            [self.bet(scale), turned.bet(scale)]
-        });
-        tails::log_sum_exp(bets) - (2.0 * STRENGTHS.len() as f64).ln()
+        let weakest = WEAKEST / mean_square.sqrt();
+        let bets = [self.bets(weakest), turned.bets(weakest)];
+        tails::log_sum_exp(bets.into_iter().flatten()) - (2.0 * STRENGTHS as f64).ln()
     }
 
-    /// `ln` of the product of payments at one strength.
-    fn bet(&self, scale: f64) -> f64 {
-        let mut total = 0.0;
+    /// `ln` of the product of payments at each strength.
+    fn bets(&self, weakest: f64) -> [f64; STRENGTHS] {
+        let mut totals = [0.0; STRENGTHS];
         for i in 0..self.units {
             // Units before `i` have been found and are no longer free.
             let row = &self.values[i * self.units + i..(i + 1) * self.units];
             let most = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-            let stakes = row.iter().map(|&x| (scale * (f64::from(x) - most)).exp());
-            let own = scale * (f64::from(row[0]) - most);
-            total += own - stakes.sum::<f64>().ln() + (row.len() as f64).ln();
+            let mut stakes = [0.0; STRENGTHS];
+            for &x in row {
+                let mut stake = (weakest * (f64::from(x) - most)).exp();
+                for sum in &mut stakes {
+                    *sum += stake;
+                    // Twice the strength.
+                    stake *= stake;
+                }
+            }
+            let mut own = weakest * (f64::from(row[0]) - most);
+            for (total, stakes) in totals.iter_mut().zip(stakes) {
+                *total += own - stakes.ln() + (row.len() as f64).ln();
+                own *= 2.0;
+            }
         }
-        total
+        totals
     }
 }
 
 /// `ln` of a valid p-value of `tables`, whose units are ordered independently of one another: twice the smaller
 /// (Bonferroni) of [`permutation_p`] and one over the product of the e-values.
 pub fn ln_p(tables: &[Table], draws: usize, seed: u64) -> f64 {
-    let drawn = permutation_p(tables, draws, seed).ln();
-    (drawn.min(-ln_evidence(tables)) + std::f64::consts::LN_2).min(0.0)
+    let evidence = ln_evidence(tables);
+    // Below what so many orders can say none is drawn.
+    let drawn = match evidence > (1.0 + draws as f64).ln() {
+        true => f64::INFINITY,
+        false => permutation_p(tables, draws, seed).ln(),
+    };
+    (drawn.min(-evidence) + std::f64::consts::LN_2).min(0.0)
 }
 
 /// What [`ln_p`] would give if the other model were the same: `tables` are those of one model with itself.
@@ -249,10 +273,10 @@ pub fn products(left: &[f32], a: usize, right: &[f32], b: usize) -> Vec<f32> {
     let rows = left.len() / a.max(1);
     let left = MatRef::from_row_major_slice(left, rows, a);
     let right = MatRef::from_row_major_slice(right, rows, b);
-    // Column-major `[b, a]` is row-major `[a, b]`.
-    let product = right.transpose() * left;
-    let columns = (0..a).flat_map(|i| (0..b).map(move |j| (j, i)));
-    columns.map(|place| product[place]).collect()
+    let mut product = vec![0.0; a * b];
+    let into = MatMut::from_row_major_slice_mut(&mut product, a, b);
+    matmul(into, Accum::Replace, left.transpose(), right, 1.0, Par::Seq);
+    product
 }
 
 fn transposed(values: &[f32], width: usize) -> Vec<f32> {

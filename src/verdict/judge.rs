@@ -9,7 +9,7 @@ use crate::stat::tails;
 
 /// What may be said of a pair, given every method's outcome.
 ///
-/// Lineage stands on weight evidence alone; architecture, tokenizer and behaviour are findings of
+/// Lineage stands on weights and on the index and sign tests of activations alone; architecture, tokenizer and behaviour are findings of
 /// their own and never enter it.
 pub fn judge(evidence: &[Assessment], calibration: &Calibration) -> Findings {
     let look = Look { evidence };
@@ -74,7 +74,7 @@ impl<'a> Look<'a> {
     /// Why a method gave no number.
     pub fn why_not(&self, id: &str) -> String {
         match self.one(id).map(|assessment| &assessment.outcome) {
-            None => "not asked for".to_owned(),
+            None => "what it reads was not at hand".to_owned(),
             Some(Ok(Outcome::NotApplicable(reason))) => reason.clone(),
             Some(Err(error)) => error.clone(),
             Some(Ok(Outcome::Measured(_))) => "measured".to_owned(),

@@ -81,7 +81,7 @@ impl Inside for Combined {
             );
         }
         Ok(Measured {
-            statistic: 1.0 - 10f64.powf(log10_p / 4.0),
+            statistic: statistic(log10_p),
             n: known.len() as u64,
             null: Some(format!(
                 "Bonferroni over {} tests of independent initialisation",
@@ -100,6 +100,17 @@ impl Inside for Combined {
             table: Some(parts.table()),
         })
     }
+
+    fn statistic(&self, a: &Activations, b: &Activations, seed: u64) -> Option<f64> {
+        let parts = PARTS.iter().enumerate();
+        let known = parts.filter_map(|(at, (part, _, _))| Some((at, part.log10_p(a, b, seed)?)));
+        let (_, log10_p) = smallest(&known.collect::<Vec<_>>())?;
+        Some(statistic(log10_p))
+    }
+}
+
+fn statistic(log10_p: f64) -> f64 {
+    1.0 - 10f64.powf(log10_p / 4.0)
 }
 
 /// What each part gave.
@@ -181,6 +192,13 @@ mod tests {
         let child = toy::model(3, 24, 1, 0.2);
         let p = |other: &Activations| Combined.measure(&model, other, 0).unwrap();
         assert!((p(&model).statistic - 1.0).abs() < 1e-3);
+        let weak = toy::model(3, 24, 1, 3.0);
+        for other in [&child, &weak, &toy::model(3, 24, 5, 0.0)] {
+            assert_eq!(
+                Combined.statistic(&model, other, 0),
+                Some(p(other).statistic)
+            );
+        }
         // Orders changed: signs remain. Signs changed too: partners remain.
         let ordered = toy::reordered(&child, &ALL, &[]);
         assert!(p(&ordered).details["exact_log10_p"] < -9.0);

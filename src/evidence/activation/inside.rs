@@ -36,6 +36,11 @@ pub(crate) trait Inside: Sync {
         Some(self.measure(a, b, seed).ok()?.statistic)
     }
 
+    /// The p-value alone; `None` where there is none.
+    fn log10_p(&self, a: &Activations, b: &Activations, seed: u64) -> Option<f64> {
+        self.measure(a, b, seed).ok()?.log10_p
+    }
+
     /// The first picture alone, for pairs that this one is looked at beside.
     fn picture(&self, a: &Activations, b: &Activations, seed: u64) -> Option<Figure> {
         self.measure(a, b, seed).ok()?.figures.into_iter().next()

@@ -33,8 +33,9 @@ static CARD: Card = Card {
            independently, any order of the suspect's would be equally likely. Twice the smaller of two valid p-values: \
            drawn orders, and one over an e-value (a product of bets on each coordinate's own index among those still \
            free, whose mean over all orders is 1). Exact, whatever both were trained on.",
-    fooled_by: "Two honest models started from the same random seed look related. Rotating or reordering the \
-                residual stream hides kin (power, not validity), and so does another width. Another tokenizer, new \
+    fooled_by: "Two honest models started from the same random seed look related, and so may two to whose residual \
+                stream one fixed table of positions (sinusoids) is added: there coordinates are not alike to begin with. \
+                Rotating or reordering the residual stream hides kin (power, not validity), and so does another width. Another tokenizer, new \
                 embeddings and much further training weaken it.",
     cost: "blocks x prompts x width^2 multiplications of at most 2,048 coordinates, and as much for the model with \
            itself; 32 MiB.",
@@ -118,6 +119,11 @@ impl Inside for ResidualOrder {
     fn statistic(&self, a: &Activations, b: &Activations, seed: u64) -> Option<f64> {
         Blocks::new(a, b, seed).ok()?.cosine().ok()
     }
+
+    fn log10_p(&self, a: &Activations, b: &Activations, seed: u64) -> Option<f64> {
+        let table = [Blocks::new(a, b, seed).ok()?.table()?];
+        Some(tails::log10(neuron_index::ln_p(&table, DRAWS, seed)))
+    }
 }
 
 /// Standard deviations that `excess` lies out; 0 where nothing varies.
@@ -197,7 +203,7 @@ impl Blocks {
     fn cosine(&self) -> Result<f64, String> {
         let (mut both, mut left, mut right) = (0.0, 0.0, 0.0);
         for (_, _, x, y) in &self.pairs {
-            both += x.agreement(y).map_or(0.0, |found| found.excess);
+            both += x.excess(y).unwrap_or(0.0);
             left += x.square();
             right += y.square();
         }

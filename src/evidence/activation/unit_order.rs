@@ -123,6 +123,12 @@ impl Inside for UnitOrder {
     fn statistic(&self, a: &Activations, b: &Activations, seed: u64) -> Option<f64> {
         cosine(&blocks(a, b, seed).ok()?).ok()
     }
+
+    fn log10_p(&self, a: &Activations, b: &Activations, seed: u64) -> Option<f64> {
+        let blocks = blocks(a, b, seed).ok()?;
+        let tables: Option<Vec<Table>> = blocks.iter().map(|block| block.table(false)).collect();
+        Some(tails::log10(neuron_index::ln_p(&tables?, DRAWS, seed)))
+    }
 }
 
 /// One view or two of the MLPs of two paired blocks.
@@ -139,7 +145,7 @@ impl Block {
 fn cosine(blocks: &[Block]) -> Result<f64, String> {
     let (mut both, mut left, mut right) = (0.0, 0.0, 0.0);
     for (x, y) in blocks.iter().flat_map(|block| &block.0) {
-        both += x.agreement(y).map_or(0.0, |found| found.excess);
+        both += x.excess(y).unwrap_or(0.0);
         left += x.square();
         right += y.square();
     }
