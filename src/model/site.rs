@@ -56,6 +56,9 @@ pub enum Site {
     /// the residual stream, `[batch, pos, hidden_size]`. No forward pass comes by:
     /// [`super::decoder::Gradients::show`] shows it.
     ResidGrad(usize),
+    /// `blocks.{i}.hook_resid_post.lens`: what the logit lens says of the residual stream there, in numbers
+    /// that need no vocabulary ([`super::lens`]). No forward pass comes by: recordings of answers keep it.
+    Lens(usize),
     /// `ln_final.hook_normalized`: `[batch, pos, hidden_size]`, before gain and bias.
     FinalNorm,
     /// `logits`: `[batch, pos, vocab_size]`.
@@ -100,10 +103,13 @@ const BLOCK_SITES: &[BlockSite] = &[
 ];
 
 /// What is no part of a forward pass.
-const GRADIENT: BlockSite = (Site::ResidGrad, "hook_resid_post.grad");
+const BESIDE: [BlockSite; 2] = [
+    (Site::ResidGrad, "hook_resid_post.grad"),
+    (Site::Lens, "hook_resid_post.lens"),
+];
 
 fn block_sites() -> impl Iterator<Item = &'static BlockSite> {
-    BLOCK_SITES.iter().chain([&GRADIENT])
+    BLOCK_SITES.iter().chain(&BESIDE)
 }
 
 impl Site {
@@ -168,7 +174,8 @@ impl Site {
             | Self::RouterLogits(l)
             | Self::MlpOut(l)
             | Self::ResidPost(l)
-            | Self::ResidGrad(l) => l,
+            | Self::ResidGrad(l)
+            | Self::Lens(l) => l,
             Self::Embed | Self::FinalNorm | Self::Logits => 0,
         };
         let name = block_sites()
@@ -248,6 +255,9 @@ mod tests {
             assert!(site.is_gradient() && !Site::all(12).contains(&site));
         }
         assert!(Site::all(12).is_sorted_by_key(|site| site.turn()));
+        let lens = "blocks.3.hook_resid_post.lens";
+        assert_eq!(lens.parse::<Site>().expect("known"), Site::Lens(3));
+        assert!(!Site::all(12).contains(&Site::Lens(3)));
         for wrong in [
             "blocks.x.hook_resid_post",
             "blocks.1",

@@ -8,6 +8,7 @@ use candle_core::Tensor;
 
 use super::Activations;
 use super::SiteActivations;
+use super::lens;
 use crate::model::DecoderSpec;
 use crate::model::Site;
 use crate::model::Tap;
@@ -21,7 +22,7 @@ pub const MOST_ROWS: usize = 1024;
 
 /// The sites that are read at the last token of a prompt, with their widths, in the order of a forward pass:
 /// keys and values, the hidden units of dense MLPs before they are multiplied, and the residual stream after
-/// every block.
+/// every block; behind them what the logit lens says there.
 pub(super) fn sites(spec: &DecoderSpec) -> Vec<(Site, usize)> {
     let dense: Vec<usize> = (0..spec.layers.len())
         .filter(|layer| !spec.layers[*layer].sparse)
@@ -50,6 +51,7 @@ pub(super) fn sites(spec: &DecoderSpec) -> Vec<(Site, usize)> {
         }
         sites.push((Site::ResidPost(layer), spec.hidden_size));
     }
+    sites.extend(all.iter().map(|layer| (Site::Lens(*layer), lens::WIDTH)));
     sites
 }
 

@@ -13,6 +13,8 @@ use super::Error;
 use super::Place;
 use super::inside;
 use super::inside::LastRow;
+use super::lens;
+use super::lens::Lens;
 use super::numbers::log_sum_exp;
 use super::numbers::top;
 use super::places::places;
@@ -51,6 +53,7 @@ pub struct LocalRunner<'m> {
     projection: Projection,
     eyes: Eyes<'m>,
     sites: Vec<(Site, usize)>,
+    lens: Option<Lens>,
     device: Device,
     footprint: Footprint,
     /// For prompts in step, in bytes; where layers are streamed.
@@ -82,6 +85,7 @@ impl<'m> LocalRunner<'m> {
             false => Decoder::stream(&model.weights, spec, &device),
         };
         let projection = Projection::new(tokenizer.vocab(), spec.vocab_size, &device)?;
+        let sites = inside::sites(spec);
         let beside = footprint.streamed + projection.bytes();
         let room = memory.unwrap_or(u64::MAX).checked_sub(beside);
         let room = room.ok_or_else(|| too_large(beside, memory.unwrap_or(0)));
@@ -94,7 +98,8 @@ impl<'m> LocalRunner<'m> {
                 false => Eyes::shut(model),
             },
             tokenizer,
-            sites: inside::sites(spec),
+            lens: Lens::new(&sites),
+            sites,
             device,
             footprint,
             room: if held { 0 } else { room? },
@@ -176,6 +181,14 @@ impl<'m> LocalRunner<'m> {
             Ok(logits?)
         })?;
         let next = first_row(&next)?;
+        if let Some(lens) = &self.lens {
+            let rows = lens.rows(&last.values, &self.device);
+            let logits = rows
+                .map_err(Error::from)
+                .and_then(|rows| Ok(self.decoder.logits(&[rows])?))?;
+            let numbers = lens::numbers(&logits[0]).map_err(Error::from)?;
+            last.values.extend(numbers);
+        }
         let places = self.along(prompt, &ids, &all)?;
         let continuation = Continuation::new(self, ids, (cache, next), readout)?;
         Ok(Answer {

@@ -5,6 +5,7 @@ mod form;
 mod identity;
 pub mod import;
 mod inside;
+mod lens;
 mod local;
 mod numbers;
 mod places;

@@ -1,4 +1,4 @@
-//! The same picture of two models whose relation is known, to be looked at beside it.
+//! The same picture of models whose relation is known, to be looked at beside it.
 
 use crate::evidence::ControlMap;
 use crate::evidence::Figure;
@@ -6,6 +6,7 @@ use crate::evidence::Known;
 use crate::evidence::control::Named;
 use crate::evidence::control::Sides;
 use crate::record::Activations;
+use crate::stat::curve;
 
 /// Two models whose relation is known.
 pub(super) struct Example<'a> {
@@ -55,6 +56,35 @@ pub(super) fn draw(
         let of_kind = examples.iter().filter(|one| one.relation == relation);
         controls.extend(of_kind.filter_map(|one| drawn(one, &picture)).take(1));
     }
+}
+
+/// Puts the band of what `curve` draws of the independent models around the first curves of `figures`.
+pub(super) fn band(
+    figures: &mut [Figure],
+    examples: &[Example<'_>],
+    curve: impl Fn(&Activations) -> Option<Vec<f64>>,
+) {
+    let curves = figures.iter_mut().find_map(|figure| match figure {
+        Figure::Curves {
+            reference,
+            suspect,
+            band,
+            band_models,
+            ..
+        } => Some((reference.len().max(suspect.len()), band, band_models)),
+        _ => None,
+    });
+    let Some((steps, band, band_models)) = curves else {
+        return;
+    };
+    let independent = examples
+        .iter()
+        .filter(|one| one.relation == Known::Independent);
+    let others: Vec<Vec<f64>> = independent
+        .filter_map(|one| Some(curve::resample(&curve(one.b)?, steps)))
+        .collect();
+    *band = curve::band(&others);
+    *band_models = others.len();
 }
 
 fn drawn(

@@ -41,6 +41,12 @@ pub(crate) trait Inside: Sync {
         self.measure(a, b, seed).ok()?.log10_p
     }
 
+    /// One model's curve over blocks, where the first curves of the pair are to stand in the band of independent
+    /// models'.
+    fn curve(&self, _: &Activations) -> Option<Vec<f64>> {
+        None
+    }
+
     /// The first picture alone, for pairs that this one is looked at beside.
     fn picture(&self, a: &Activations, b: &Activations, seed: u64) -> Option<Figure> {
         self.measure(a, b, seed).ok()?.figures.into_iter().next()
@@ -159,7 +165,8 @@ fn outcome<M: Inside + ?Sized>(
     })
 }
 
-/// With the same picture of known pairs beside the first heatmap.
+/// With the same picture of known pairs beside the first heatmap, and the band of independent models around the
+/// first curves.
 fn with_pictures<M: Inside + ?Sized>(
     method: &M,
     mut outcome: Outcome,
@@ -171,6 +178,7 @@ fn with_pictures<M: Inside + ?Sized>(
             comparable(a, b).ok()?;
             method.picture(a, b, seed)
         });
+        beside::band(&mut finding.figures, examples, |one| method.curve(one));
     }
     outcome
 }

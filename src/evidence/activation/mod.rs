@@ -10,6 +10,7 @@ mod inside;
 mod key_value;
 mod layered;
 mod linear_cka;
+mod logit_lens;
 mod massive_activations;
 mod mutual_neighbours;
 mod procrustes;
@@ -54,6 +55,7 @@ methods![
     &topological_similarity::TopologicalSimilarity,
     &key_value::KeyValue,
     &massive_activations::MassiveActivations,
+    &logit_lens::LogitLens,
     &attention_difference::AttentionDifference,
     &gradient_gram::GradientGram;
     &deconfounded_cka::DeconfoundedCka,

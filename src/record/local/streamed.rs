@@ -12,6 +12,7 @@ use super::LastRow;
 use super::LocalRunner;
 use super::eyes::seen;
 use super::first_row;
+use super::lens;
 use super::words_only;
 use crate::model::KvCache;
 use crate::model::Splice;
@@ -152,19 +153,29 @@ impl LocalRunner<'_> {
         let residuals = self.decoder.residuals(&mut passes)?;
         drop(passes);
         let along = matches!(readout, Readout::NextToken);
+        let asked = residuals.iter().zip(&taps);
+        let asked = asked.map(|(residual, tap)| match along {
+            true => self.asked_along(residual, tap),
+            false => Ok(vec![last(residual)?]),
+        });
+        let asked = asked.collect::<Result<Vec<_>, Error>>()?;
         let mut after = caches.into_iter().zip(taps);
-        for group in self.groups(&residuals, along)? {
-            let logits = self.logits(&residuals[group.clone()], along)?;
+        for group in self.groups(&asked)? {
+            let logits = self.logits(&asked[group.clone()])?;
             let prompts = &prompts[group];
             let caches: Vec<_> = after.by_ref().take(prompts.len()).collect();
             let whole = prompts.par_iter().zip(logits).zip(caches);
-            let read = whole.map(|(((at, input), (next, all)), (cache, tap))| {
+            let read = whole.map(|(((at, input), logits), (cache, mut tap))| {
                 let read = || {
-                    let places = match all {
+                    let places = match logits.get(1) {
                         None => Vec::new(),
-                        Some(all) => self.along(questions[*at].prompt, input.ids(), &all)?,
+                        Some(all) => self.along(questions[*at].prompt, input.ids(), all)?,
                     };
-                    let after = (cache, first_row(&next)?);
+                    if let Some(logits) = logits.get(2) {
+                        let numbers = lens::numbers(logits).map_err(Error::from)?;
+                        tap.values.extend(numbers);
+                    }
+                    let after = (cache, next_row(&logits)?);
                     let ids = input.ids().to_vec();
                     Ok(Read {
                         continuation: Continuation::new(self, ids, after, readout)?,
@@ -235,10 +246,12 @@ impl LocalRunner<'_> {
         let residuals = self.decoder.residuals(&mut passes)?;
         drop(passes);
         let mut failed = Vec::new();
-        for group in self.groups(&residuals, false)? {
-            let logits = self.logits(&residuals[group.clone()], false)?;
-            for ((at, read), (next, _)) in reads[group].iter_mut().zip(logits) {
-                match first_row(&next) {
+        let asked = residuals.iter().map(|residual| Ok(vec![last(residual)?]));
+        let asked = asked.collect::<Result<Vec<_>, Error>>()?;
+        for group in self.groups(&asked)? {
+            let logits = self.logits(&asked[group.clone()])?;
+            for ((at, read), logits) in reads[group].iter_mut().zip(logits) {
+                match next_row(&logits) {
                     Ok(logits) => read.logits = logits,
                     Err(failure) => failed.push((*at, failure)),
                 }
@@ -250,12 +263,23 @@ impl LocalRunner<'_> {
         Ok(())
     }
 
-    /// Prompts whose logits have room beside each other.
-    fn groups(&self, residuals: &[Tensor], along: bool) -> Result<Vec<Range<usize>>, Error> {
+    /// What the head is asked for along a prompt: the next token, all of the prompt, and, where it is kept, the
+    /// residual stream behind every block.
+    fn asked_along(&self, residual: &Tensor, tap: &LastRow<'_>) -> Result<Vec<Tensor>, Error> {
+        let mut asked = vec![last(residual)?, residual.clone()];
+        if let Some(lens) = &self.lens {
+            asked.push(lens.rows(&tap.values, &self.device)?);
+        }
+        Ok(asked)
+    }
+
+    /// Prompts whose logits have room beside each other; each asks for those of some rows, `[1, rows, hidden_size]`.
+    fn groups(&self, asked: &[Vec<Tensor>]) -> Result<Vec<Range<usize>>, Error> {
         let mut groups: Vec<Range<usize>> = Vec::new();
         let mut left = 0;
-        for (at, residual) in residuals.iter().enumerate() {
-            let positions = 1 + if along { residual.dim(1)? } else { 0 };
+        for (at, rows) in asked.iter().enumerate() {
+            let rows = rows.iter().map(|rows| rows.dim(1));
+            let positions: usize = rows.sum::<candle_core::Result<usize>>()?;
             let bytes = positions as u64 * self.footprint.logits;
             match groups.last_mut() {
                 Some(group) if bytes <= left => {
@@ -271,27 +295,22 @@ impl LocalRunner<'_> {
         Ok(groups)
     }
 
-    /// Logits of the next token `[1, vocab_size]` and, `along` the prompt, of all `[1, pos, vocab_size]`.
-    fn logits(
-        &self,
-        residuals: &[Tensor],
-        along: bool,
-    ) -> Result<Vec<(Tensor, Option<Tensor>)>, Error> {
-        let mut asked = Vec::new();
-        for residual in residuals {
-            asked.push(last(residual)?);
-            if along {
-                asked.push(residual.clone());
-            }
-        }
-        let mut logits = self.decoder.logits(&asked)?.into_iter();
-        let mut pairs = Vec::with_capacity(residuals.len());
-        while let Some(next) = logits.next() {
-            let all = if along { logits.next() } else { None };
-            pairs.push((next.squeeze(1)?, all));
-        }
-        Ok(pairs)
+    /// Logits `[1, rows, vocab_size]` of all that each prompt asks for, in one reading of the head.
+    fn logits(&self, asked: &[Vec<Tensor>]) -> Result<Vec<Vec<Tensor>>, Error> {
+        let mut logits = self.decoder.logits(&asked.concat())?.into_iter();
+        let each = asked
+            .iter()
+            .map(|rows| logits.by_ref().take(rows.len()).collect());
+        Ok(each.collect())
     }
+}
+
+/// The logits of the next token, which every prompt asks for first.
+fn next_row(logits: &[Tensor]) -> Result<Vec<f32>, Failure> {
+    let next = logits
+        .first()
+        .ok_or_else(|| Failure::Item("the model has no head".to_owned()))?;
+    first_row(&next.squeeze(1).map_err(Error::from)?)
 }
 
 impl Input {
