@@ -90,9 +90,10 @@ fn assess(method: &dyn Evidence, pair: &Pair<'_>) -> Option<Finding> {
 }
 
 /// What toys lack: an order of tokens, massive activations, pairs of prompts, panels, a tokenizer.
-const LACKING: [&str; 8] = [
+const LACKING: [&str; 9] = [
     "weight.row_order",
     "activation.massive",
+    "activation.logit_lens",
     "activation.attention_difference",
     "activation.deconfounded_cka",
     "behaviour.shared_answers",
