@@ -129,6 +129,7 @@ fn rows_are_those_of_a_forward_pass() {
                     let mean: f32 = rest.iter().map(|one| one[0]).sum::<f32>() / rest.len() as f32;
                     assert!((here[0] - mean).abs() < 1e-4, "{} {mean}", here[0]);
                 }
+                Pool::Whole => unreachable!(),
             }
             row += rows;
         }
