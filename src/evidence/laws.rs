@@ -90,12 +90,14 @@ fn assess(method: &dyn Evidence, pair: &Pair<'_>) -> Option<Finding> {
     }
 }
 
-/// What toys lack: an order of tokens, massive activations, pairs of prompts, panels, a tokenizer.
-const LACKING: [&str; 8] = [
+/// What toys lack: an order of tokens, massive activations, pairs of prompts, panels, attention patterns, a
+/// tokenizer.
+const LACKING: [&str; 9] = [
     "weight.row_order",
     "activation.massive",
     "activation.attention_difference",
     "activation.deconfounded_cka",
+    "activation.attndiff",
     "behaviour.shared_answers",
     "behaviour.surprisal_residual",
     "behaviour.shared_expectations",
