@@ -43,13 +43,20 @@ impl Whole {
             return Ok(Self { heads, tokens: 0 });
         };
         let found = Self { heads, tokens };
-        match found.width() {
-            Some(width) if width <= MOST => Ok(found),
-            _ => Err(Error::NotRunnable(format!(
-                "the longest prompt, `{}`, has {tokens} tokens, and patterns of {heads} heads over it are more \
-                 than the {MOST} numbers that are kept of a prompt: take a suite of shorter prompts",
-                ModelText::new(&longest.id).clipped(60)
-            ))),
+        found.within_bounds(&longest.id).map_err(Error::NotRunnable)
+    }
+
+    /// Refuses rows of more than [`MOST`] numbers; `longest` is the prompt that has them.
+    fn within_bounds(self, longest: &str) -> Result<Self, String> {
+        match self.width() {
+            Some(width) if width <= MOST => Ok(self),
+            _ => Err(format!(
+                "the longest prompt, `{}`, has {} tokens, and patterns of {} heads over it are more than the \
+                 {MOST} numbers that are kept of a prompt: take a suite of shorter prompts",
+                ModelText::new(longest).clipped(60),
+                self.tokens,
+                self.heads
+            )),
         }
     }
 
@@ -105,10 +112,21 @@ mod tests {
             let reason = Whole { heads, tokens }.row(&pattern).unwrap_err();
             assert!(reason.to_string().contains("2 heads over 2"), "{reason}");
         }
-        let endless = Whole {
-            heads: 3,
-            tokens: usize::MAX,
-        };
-        assert_eq!(endless.width(), None);
+    }
+
+    #[test]
+    fn a_row_has_its_bound() {
+        let of = |heads, tokens| Whole { heads, tokens };
+        let most = of(4, 1024);
+        assert_eq!(
+            (most.width(), most.within_bounds("q")),
+            (Some(MOST), Ok(most))
+        );
+        for (heads, tokens) in [(4, 1025), (5, 1024), (3, usize::MAX), (usize::MAX, 2)] {
+            let reason = of(heads, tokens).within_bounds("a\nb").unwrap_err();
+            let words = [format!("has {tokens} tokens"), format!("{heads} heads")];
+            assert!(words.iter().all(|words| reason.contains(words)), "{reason}");
+            assert!(!reason.contains('\n'), "{reason}");
+        }
     }
 }
