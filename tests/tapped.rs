@@ -425,6 +425,40 @@ fn activations_of_other_programs_are_read_and_checked() {
     }
 }
 
+/// Patterns of whole prompts, too, may be another program's.
+#[test]
+fn a_pattern_is_as_wide_as_its_manifest_says() {
+    let out = tempfile::tempdir().unwrap();
+    let patterns = |shape: &str| {
+        let folder = out.path().join("a");
+        foreign(&folder, "the same", "rows.safetensors");
+        let old = "blocks.0.hook_resid_post";
+        let new = "blocks.0.attn.hook_pattern";
+        let file = fs::read(folder.join("rows.safetensors")).unwrap();
+        let store = safetensors::SafeTensors::deserialize(&file).unwrap();
+        let view = store.tensor(old).unwrap();
+        let bytes = safetensors::serialize([(new, view)], None).unwrap();
+        fs::write(folder.join("rows.safetensors"), &bytes).unwrap();
+        let path = folder.join("manifest.json");
+        let text = fs::read_to_string(&path).unwrap().replace(old, new);
+        let text = text.replace(&sha256(&file), &sha256(&bytes));
+        let pool = format!("\"whole\", \"whole\": {shape}");
+        fs::write(&path, text.replace("\"mean\"", &pool)).unwrap();
+        tapped::read(&folder)
+    };
+    let read = patterns("{\"heads\": 1, \"tokens\": 2}").unwrap();
+    assert_eq!(read.activations.tokens, Some(2));
+    for shape in [
+        "{\"heads\": 4, \"tokens\": 2}",
+        "{\"heads\": 1, \"tokens\": 18446744073709551615}",
+    ] {
+        let reason = patterns(shape).unwrap_err().to_string();
+        assert!(reason.contains("heads and tokens"), "{reason}");
+    }
+    let reason = patterns("null").unwrap_err().to_string();
+    assert!(reason.contains("`whole: {heads, tokens}`"), "{reason}");
+}
+
 #[test]
 fn what_cannot_be_kept_is_one_line() {
     let out = tempfile::tempdir().unwrap();

@@ -46,10 +46,11 @@ static CARD: Card = Card {
     null: "None: above 0.98 for derivatives and below 0.22 for unrelated models are published, of 60 pairs. The biased \
            estimate is high for independent noise of few pairs and many columns (0.87 at 30 pairs and 208 columns); columns \
            of models go together, which lends them less. The number stands beside that of independent models.",
-    fooled_by: "Where a changed word stands and how many tokens follow it bounds how much any pattern can change, in every \
-                model of the tokenizer: strangers rise. Singular values say how much a pattern changed, not where. Many \
-                columns (8 x heads x layers) beside few pairs raise strangers further, and as_coded is below 1 of a model \
-                with itself.",
+    fooled_by: "Models that learned the same language are struck by the same words: independent models of one tokenizer in \
+                this project's zoo are at 0.73 on 19 pairs, debiased 0.68, and a fine-tuned child is at 0.86. Singular \
+                values say how much a pattern changed, not where. Many columns (8 x heads x layers) beside few pairs raise \
+                strangers (0.2 between pairs that do not belong together, of the same 19). Words that are not the same \
+                number of tokens leave few pairs. as_coded is below 1 of a model with itself.",
     cost: "pairs x layers x heads x tokens^3; not recorded by compare: `kinprobe run \
            datasets/minimal-pairs/minimal-pairs.yaml --tap 'blocks.*.attn.hook_pattern' --pool whole` reads 120 short \
            prompts, `kinprobe activations --published` compares.",
@@ -249,7 +250,7 @@ impl<'a> Both<'a> {
         let mut sums = vec![0.0; tokens * width];
         for pair in &self.used {
             let changed = self.models[at].differences(pair[at].0, tokens);
-            for (head, values) in changed.concat().iter().enumerate() {
+            for (head, values) in changed.enumerate() {
                 for (query, keys) in values.chunks(tokens).enumerate() {
                     let start = query * width + head * tokens;
                     for (sum, key) in sums[start..].iter_mut().zip(keys) {

@@ -55,19 +55,20 @@ impl<'a> Patterns<'a> {
         (0..self.side).filter(|query| !is_zero(*query)).count()
     }
 
-    /// Of every head of every layer what the edit changed, `[tokens, tokens]`.
-    pub fn differences(&self, [original, edited]: [usize; 2], tokens: usize) -> Vec<Vec<Vec<f64>>> {
-        let layer = |site: &&SiteActivations| {
-            let (Some(x), Some(y)) = (row_of(site, original), row_of(site, edited)) else {
-                return Vec::new();
-            };
-            let square = self.side * self.side;
-            let heads = x.chunks(square).zip(y.chunks(square));
-            heads
-                .map(|(x, y)| difference(x, y, self.side, tokens))
-                .collect()
+    /// Of every head of every layer, one after the other, what the edit changed, `[tokens, tokens]`.
+    pub fn differences(
+        &self,
+        [original, edited]: [usize; 2],
+        tokens: usize,
+    ) -> impl Iterator<Item = Vec<f64>> {
+        let (side, square) = (self.side, self.side * self.side);
+        let rows = move |site: &'a SiteActivations| {
+            let both = row_of(site, original).zip(row_of(site, edited));
+            let (x, y) = both.unwrap_or_default();
+            x.chunks(square).zip(y.chunks(square))
         };
-        self.layers.iter().map(layer).collect()
+        let heads = self.layers.iter().copied().flat_map(rows);
+        heads.map(move |(x, y)| difference(x, y, side, tokens))
     }
 }
 
@@ -94,7 +95,7 @@ pub(super) struct Change {
 impl Change {
     pub fn of(patterns: &Patterns<'_>, rows: [usize; 2], tokens: usize) -> Option<Self> {
         let (mut spectra, mut norms) = (Vec::new(), Vec::new());
-        for head in patterns.differences(rows, tokens).concat() {
+        for head in patterns.differences(rows, tokens) {
             let mut values = spectral::singular_values(&head, tokens, tokens)?;
             values.resize(VALUES, 0.0);
             spectra.extend(values.into_iter().map(|value| value as f32));
