@@ -76,6 +76,7 @@ fn read(opened: &Opened) -> Activations {
         suite: "tokens".to_owned(),
         items: (0..PROMPTS).map(|i| format!("item-{i:02}")).collect(),
         offsets: Vec::new(),
+        tokens: None,
         sites: sites.collect(),
     }
 }

@@ -126,7 +126,8 @@ fn the_next_token_and_what_is_inside_are_those_of_one_forward_pass() {
             (Site::ResidPost(layer), tiny::HIDDEN),
         ]
     });
-    assert_eq!(runner.sites(), layers.collect::<Vec<_>>());
+    let lens = (0..tiny::LAYERS).map(|layer| (Site::Lens(layer), 2));
+    assert_eq!(runner.sites(), layers.chain(lens).collect::<Vec<_>>());
     let tokenizer = model.tokenizer.as_ref().unwrap();
     for prompt in PROMPTS {
         let answer = runner.answer(prompt, &Readout::NextToken).unwrap();
@@ -141,10 +142,17 @@ fn the_next_token_and_what_is_inside_are_those_of_one_forward_pass() {
         let expected = f64::from(logits[answer.top[0].token as usize]) - total.ln();
         assert!((answer.top[0].logprob - expected).abs() < 1e-4);
         let seen = answer.inside.unwrap();
-        assert_eq!(seen.len(), inside.len());
+        assert_eq!(seen.len(), inside.len() + 2 * tiny::LAYERS);
         for (a, b) in seen.iter().zip(&inside) {
             assert!((a - b).abs() < 1e-4, "{prompt}: {a} {b}");
         }
+        // Behind the last block the lens is the model itself; behind the first it sees another law.
+        let [early, divergence, own, none] = seen[inside.len()..] else {
+            panic!("{} numbers of the lens", seen.len() - inside.len());
+        };
+        assert!((f64::from(own) - expected).abs() < 1e-4, "{own}");
+        assert_eq!(none, 0.0);
+        assert!(early < 0.0 && early != own && divergence > 0.0);
     }
 }
 

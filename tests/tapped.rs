@@ -45,10 +45,11 @@ fn tiny_model() -> (tempfile::TempDir, Model) {
 }
 
 fn record(model: &Model, pool: Pool, folder: &Path, memory: Option<u64>) -> tapped::Tapped {
-    let taps = Taps {
-        sites: SITES.to_vec(),
-        pool,
+    let sites = match pool {
+        Pool::Whole => vec![Site::Pattern(0), Site::Pattern(1)],
+        Pool::Last | Pool::Mean | Pool::All => SITES.to_vec(),
     };
+    let taps = Taps { sites, pool };
     tapped::tap(model, &suite(), &taps, (folder, memory), &Silent).unwrap();
     tapped::read(folder).unwrap()
 }
@@ -129,6 +130,7 @@ fn rows_are_those_of_a_forward_pass() {
                     let mean: f32 = rest.iter().map(|one| one[0]).sum::<f32>() / rest.len() as f32;
                     assert!((here[0] - mean).abs() < 1e-4, "{} {mean}", here[0]);
                 }
+                Pool::Whole => unreachable!(),
             }
             row += rows;
         }
@@ -136,24 +138,56 @@ fn rows_are_those_of_a_forward_pass() {
     }
 }
 
+/// A row is what every token sees in those before it, with zeros behind the prompt's end.
+#[test]
+fn whole_patterns_are_those_of_a_forward_pass() {
+    let (_weights, model) = tiny_model();
+    let out = tempfile::tempdir().unwrap();
+    let tapped = record(&model, Pool::Whole, out.path(), None);
+    let found = &tapped.activations;
+    let whole = tapped.manifest.whole.unwrap();
+    let side = whole.tokens;
+    assert_eq!((found.tokens, whole.heads), (Some(side), 4));
+    assert!(found.offsets.is_empty() && found.items.len() > 64);
+    let decoder =
+        Decoder::load(&model.weights, model.spec.as_ref().unwrap(), &Device::Cpu).unwrap();
+    let mut longest = 0;
+    for (layer, site) in found.stack(Site::Pattern) {
+        assert_eq!(site.width, 4 * side * side);
+        for (item, row) in found.items.iter().zip(site.values.chunks(site.width)) {
+            let suite = suite();
+            let item = suite.items.iter().find(|one| one.id == *item).unwrap();
+            let ids = model.tokenizer.as_ref().unwrap().encode(&item.prompt);
+            let tokens = Tensor::new(&ids.unwrap()[..], &Device::Cpu).unwrap();
+            let mut tap = Whole(Site::Pattern(layer), None);
+            decoder
+                .forward(&tokens.unsqueeze(0).unwrap(), None, &mut tap)
+                .unwrap();
+            let pattern = tap.1.unwrap().i(0).unwrap();
+            let count = pattern.dim(1).unwrap();
+            let pattern: Vec<Vec<Vec<f32>>> = pattern.to_vec3().unwrap();
+            for (head, queries) in row.chunks(side * side).zip(&pattern) {
+                for (at, query) in head.chunks(side).enumerate() {
+                    let keys = queries.get(at).map_or(&[][..], Vec::as_slice);
+                    assert_eq!(&query[..keys.len()], keys);
+                    assert!(query[keys.len()..].iter().all(|weight| *weight == 0.0));
+                    assert_eq!(at < count, query.iter().any(|weight| *weight != 0.0));
+                }
+            }
+            longest = longest.max(count);
+        }
+    }
+    assert_eq!(longest, side);
+}
+
 #[test]
 fn layer_by_layer_and_after_a_kill_the_files_are_the_same() {
     let (_weights, model) = tiny_model();
     let out = tempfile::tempdir().unwrap();
     let [whole, streamed] = ["whole", "streamed"].map(|name| out.path().join(name));
-    record(&model, Pool::All, &whole, None);
-    let files = bytes(&whole);
-    assert!(files.len() > 2, "more than one chunk");
-    record(&model, Pool::All, &streamed, Some(200_000));
-    assert_eq!(
-        tapped::read(&whole).unwrap().activations,
-        tapped::read(&streamed).unwrap().activations
-    );
-    // What a kill between two chunks leaves.
-    fs::remove_file(whole.join(tapped::MANIFEST)).unwrap();
-    fs::remove_file(whole.join("00001.safetensors")).unwrap();
-    record(&model, Pool::All, &whole, None);
-    assert_eq!(bytes(&whole), files);
+    goes_on(&model, Pool::All, [&whole, &streamed]);
+    let [patterns, streamed] = ["patterns", "patterns-streamed"].map(|name| out.path().join(name));
+    goes_on(&model, Pool::Whole, [&patterns, &streamed]);
     // Nothing of another kind goes into the same folder.
     let taps = Taps {
         sites: SITES.to_vec(),
@@ -164,6 +198,23 @@ fn layer_by_layer_and_after_a_kill_the_files_are_the_same() {
         other.to_string().contains("another model, suite"),
         "{other}"
     );
+}
+
+/// Records into both folders, the second layer by layer, and into the first once more after a kill.
+fn goes_on(model: &Model, pool: Pool, [whole, streamed]: [&Path; 2]) {
+    record(model, pool, whole, None);
+    let files = bytes(whole);
+    assert!(files.len() > 2, "more than one chunk");
+    record(model, pool, streamed, Some(200_000));
+    assert_eq!(
+        tapped::read(whole).unwrap().activations,
+        tapped::read(streamed).unwrap().activations
+    );
+    // What a kill between two chunks leaves.
+    fs::remove_file(whole.join(tapped::MANIFEST)).unwrap();
+    fs::remove_file(whole.join("00001.safetensors")).unwrap();
+    record(model, pool, whole, None);
+    assert_eq!(bytes(whole), files);
 }
 
 fn taps(folder: &Path, models: &[&str], more: &[&str]) {
@@ -256,6 +307,53 @@ fn a_child_is_more_alike_than_strangers() {
     );
 }
 
+/// Attention patterns of a child, and the published method that reads them.
+#[test]
+fn changes_of_patterns_tell_a_child_from_a_stranger() {
+    let out = tempfile::tempdir().unwrap();
+    let folder = out.path().display().to_string();
+    let models = ["zoo:base-a", "zoo:base-a-finetuned", "zoo:base-b"];
+    let suite = "datasets/minimal-pairs/minimal-pairs.yaml";
+    let patterns = ["--tap", "blocks.*.attn.hook_pattern", "--pool", "whole"];
+    let run = [
+        &["run", suite, "-m"],
+        &models[..],
+        &patterns,
+        &["-o", &folder],
+    ];
+    let output = kinprobe(&run.concat());
+    assert!(output.status.success(), "{output:?}");
+    let [a, child, b] = ["base-a", "base-a-finetuned", "base-b"].map(|model| {
+        let taps = out.path().join(model).join("minimal-pairs.taps");
+        taps.display().to_string()
+    });
+    let of = |a: &str, b: &str| {
+        let report = json(&["activations", a, b, "--published", "--json"]);
+        evidence(&report, "activation.attndiff").clone()
+    };
+    let [itself, kin, stranger] = [&a, &child, &b].map(|b| of(&a, b));
+    let number = |row: &Value| row["statistic"].as_f64().unwrap();
+    assert!((number(&itself) - 1.0).abs() < 1e-9, "{itself}");
+    assert!(number(&kin) > number(&stranger) + 0.05, "{kin} {stranger}");
+    for row in [&itself, &kin, &stranger] {
+        let forms = row["table"]["rows"].as_array().unwrap();
+        let forms: Vec<&Value> = forms.iter().map(|form| &form[0]).collect();
+        let known = ["described", "debiased", "head_norms", "mean_over_heads"];
+        // Prompts are not all as long, and some words are not the same number of tokens.
+        assert_eq!(forms, known, "{row}");
+        let left = 60 - row["n"].as_u64().unwrap();
+        let caveats = row["caveats"].to_string();
+        assert!(
+            left > 0 && caveats.contains(&format!("{left} pairs")),
+            "{row}"
+        );
+    }
+    // Beside ours it stands when it is asked for.
+    let report = json(&["activations", &a, &child, "--json"]);
+    let rows = report["evidence"].as_array().unwrap();
+    assert!(rows.iter().all(|row| row["id"] != "activation.attndiff"));
+}
+
 /// Written by another program: half precision, no more than the format asks for.
 fn foreign(folder: &Path, prompt: &str, file: &str) {
     let values: Vec<u8> = (0..8 * 4)
@@ -265,21 +363,20 @@ fn foreign(folder: &Path, prompt: &str, file: &str) {
     let bytes = safetensors::serialize([("blocks.0.hook_resid_post", view)], None).unwrap();
     fs::create_dir_all(folder).unwrap();
     fs::write(folder.join("rows.safetensors"), &bytes).unwrap();
-    let hash = |bytes: &[u8]| -> String {
-        Sha256::digest(bytes)
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect()
-    };
     let items: Vec<Value> = (0..8)
-        .map(|at| json!({"item": format!("q{at}"), "prompt_sha256": hash(format!("{prompt} {at}").as_bytes())}))
+        .map(|at| json!({"item": format!("q{at}"), "prompt_sha256": sha256(format!("{prompt} {at}").as_bytes())}))
         .collect();
     let manifest = json!({
         "schema": "kinprobe/activations/v1", "model": "elsewhere\u{1b}[2J", "suite": "theirs", "pool": "mean",
         "sites": ["blocks.0.hook_resid_post"],
-        "files": [{"file": file, "sha256": hash(&bytes), "items": items}],
+        "files": [{"file": file, "sha256": sha256(&bytes), "items": items}],
     });
     fs::write(folder.join("manifest.json"), manifest.to_string()).unwrap();
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let hash = Sha256::digest(bytes);
+    hash.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[test]
@@ -311,6 +408,15 @@ fn activations_of_other_programs_are_read_and_checked() {
         ("hook_resid_post", "hook_nothing"),
         ("kinprobe/activations/v1", "kinprobe/activations/v9"),
         ("\"q1\"", "\"q0\""),
+        ("\"mean\"", "\"whole\""),
+        (
+            "\"mean\"",
+            "\"mean\", \"whole\": {\"heads\": 1, \"tokens\": 2}",
+        ),
+        (
+            "\"mean\"",
+            "\"whole\", \"whole\": {\"heads\": 1, \"tokens\": 2}",
+        ),
     ] {
         foreign(&c, "the same", "rows.safetensors");
         let text = fs::read_to_string(c.join("manifest.json")).unwrap();
@@ -319,28 +425,54 @@ fn activations_of_other_programs_are_read_and_checked() {
     }
 }
 
+/// Patterns of whole prompts, too, may be another program's.
+#[test]
+fn a_pattern_is_as_wide_as_its_manifest_says() {
+    let out = tempfile::tempdir().unwrap();
+    let patterns = |shape: &str| {
+        let folder = out.path().join("a");
+        foreign(&folder, "the same", "rows.safetensors");
+        let old = "blocks.0.hook_resid_post";
+        let new = "blocks.0.attn.hook_pattern";
+        let file = fs::read(folder.join("rows.safetensors")).unwrap();
+        let store = safetensors::SafeTensors::deserialize(&file).unwrap();
+        let view = store.tensor(old).unwrap();
+        let bytes = safetensors::serialize([(new, view)], None).unwrap();
+        fs::write(folder.join("rows.safetensors"), &bytes).unwrap();
+        let path = folder.join("manifest.json");
+        let text = fs::read_to_string(&path).unwrap().replace(old, new);
+        let text = text.replace(&sha256(&file), &sha256(&bytes));
+        let pool = format!("\"whole\", \"whole\": {shape}");
+        fs::write(&path, text.replace("\"mean\"", &pool)).unwrap();
+        tapped::read(&folder)
+    };
+    let read = patterns("{\"heads\": 1, \"tokens\": 2}").unwrap();
+    assert_eq!(read.activations.tokens, Some(2));
+    for shape in [
+        "{\"heads\": 4, \"tokens\": 2}",
+        "{\"heads\": 1, \"tokens\": 18446744073709551615}",
+    ] {
+        let reason = patterns(shape).unwrap_err().to_string();
+        assert!(reason.contains("heads and tokens"), "{reason}");
+    }
+    let reason = patterns("null").unwrap_err().to_string();
+    assert!(reason.contains("`whole: {heads, tokens}`"), "{reason}");
+}
+
 #[test]
 fn what_cannot_be_kept_is_one_line() {
     let out = tempfile::tempdir().unwrap();
     let folder = out.path().display().to_string();
-    let run = |site: &str| {
-        [
-            "run",
-            "next-token",
-            "-m",
-            "zoo:base-a",
-            "--tap",
-            site,
-            "-o",
-            &folder,
-        ]
-        .map(str::to_owned)
+    let line = |code, site, pool| {
+        let run = ["run", "next-token", "-m", "zoo:base-a", "-o", &folder];
+        error(&[&run[..], &["--tap", site, "--pool", pool]].concat(), code)
     };
-    let line = |code, site| {
-        let args = run(site);
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        error(&args, code)
-    };
-    assert!(line(7, "blocks.0.attn.hook_pattern").contains("cannot be stacked"));
-    assert!(line(2, "blocks.99.hook_resid_post").contains("no site matches"));
+    for pool in ["last", "mean", "all"] {
+        let line = line(7, "blocks.0.attn.hook_pattern", pool);
+        assert!(line.contains("cannot be stacked") && line.contains("--pool whole"));
+    }
+    assert!(line(7, "blocks.0.attn.hook_attn_scores", "whole").contains("kinprobe probe"));
+    assert!(line(7, "blocks.0.hook_resid_post", "whole").contains("`--pool last`"));
+    assert!(line(2, "blocks.99.hook_resid_post", "last").contains("no site matches"));
+    assert!(line(2, "blocks.0.hook_resid_post", "some").contains("`whole`"));
 }

@@ -60,7 +60,8 @@ pub struct Args {
     #[arg(long, value_name = "SITE", requires = "out", conflicts_with = "until")]
     tap: Vec<String>,
     /// Rows of a prompt that --tap keeps: `last` (the last token that ends inside the prompt), `mean` (over
-    /// all tokens but the first), `all` (each, with the bytes up to its end)
+    /// all tokens but the first), `all` (each, with the bytes up to its end), `whole` (one of what every token
+    /// sees in those before it, for blocks.*.attn.hook_pattern alone)
     #[arg(long, value_name = "ROWS", requires = "tap", default_value = "last", value_parser = tap::pool)]
     pool: Pool,
     #[command(flatten)]

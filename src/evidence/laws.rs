@@ -47,6 +47,7 @@ fn full_of(toy: &Toy, seed: u64) -> Open {
         suite: "suite".to_owned(),
         items: (0..80).map(|i| format!("item-{i}")).collect(),
         offsets: Vec::new(),
+        tokens: None,
         sites: (0..4).flat_map(block).map(&mut site).collect(),
     };
     let mut open = Open::new(toy);
@@ -89,13 +90,15 @@ fn assess(method: &dyn Evidence, pair: &Pair<'_>) -> Option<Finding> {
     }
 }
 
-/// What toys lack: an order of tokens, massive activations, pairs of prompts, panels, a tokenizer.
-const LACKING: [&str; 9] = [
+/// What toys lack: an order of tokens, massive activations, pairs of prompts, panels, attention patterns, a
+/// tokenizer.
+const LACKING: [&str; 10] = [
     "weight.row_order",
     "activation.massive",
     "activation.logit_lens",
     "activation.attention_difference",
     "activation.deconfounded_cka",
+    "activation.attndiff",
     "behaviour.shared_answers",
     "behaviour.surprisal_residual",
     "behaviour.shared_expectations",

@@ -158,6 +158,7 @@ mod tests {
             suite: "s".to_owned(),
             items: items.iter().map(|item| (*item).to_owned()).collect(),
             offsets: offsets.to_vec(),
+            tokens: None,
             sites: vec![
                 site(Site::ResidPost(1)),
                 site(Site::MlpPre(0)),

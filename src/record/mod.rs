@@ -147,8 +147,8 @@ pub struct Recording {
     pub vocabulary: Option<String>,
 }
 
-/// Activations of one model: per site one row per item, at the last token of the prompt, or one row per
-/// place of every prompt.
+/// Activations of one model: per site one row per item, at the last token of the prompt or of all of it, or
+/// one row per place of every prompt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Activations {
     /// Suite whose prompts were read.
@@ -158,6 +158,9 @@ pub struct Activations {
     /// Bytes of the prompt up to the end of every row's token, where all places were kept; empty where
     /// there is one row per item.
     pub offsets: Vec<u32>,
+    /// Where rows are patterns of whole prompts, `[heads, tokens, tokens]`: their `tokens`, those of the
+    /// longest prompt. A shorter prompt has zeros behind its end.
+    pub tokens: Option<usize>,
     /// In the order of a forward pass.
     pub sites: Vec<SiteActivations>,
 }

@@ -46,13 +46,14 @@ struct Row {
     folder: String,
 }
 
-/// `last`, `mean` or `all`.
+/// `last`, `mean`, `all` or `whole`.
 pub fn pool(word: &str) -> Result<Pool, String> {
     match word {
         "last" => Ok(Pool::Last),
         "mean" => Ok(Pool::Mean),
         "all" => Ok(Pool::All),
-        _ => Err("rows are `last`, `mean` or `all`".to_owned()),
+        "whole" => Ok(Pool::Whole),
+        _ => Err("rows are `last`, `mean`, `all` or `whole`".to_owned()),
     }
 }
 

@@ -116,7 +116,7 @@ fn difference(site: &SiteActivations, [original, edited]: [usize; 2]) -> Option<
 }
 
 /// Rows of the two prompts of each pair, by its name.
-fn pairs(of: &Activations) -> Result<BTreeMap<&str, [usize; 2]>, String> {
+pub(super) fn pairs(of: &Activations) -> Result<BTreeMap<&str, [usize; 2]>, String> {
     let mut rows: HashMap<&str, usize> = HashMap::new();
     for (row, item) in of.items.iter().enumerate() {
         if rows.insert(item, row).is_some() {

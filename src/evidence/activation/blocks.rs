@@ -304,6 +304,7 @@ pub(super) mod toy {
             suite: "s".to_owned(),
             items: (0..n).map(|i| format!("item-{i:02}")).collect(),
             offsets: Vec::new(),
+            tokens: None,
             sites,
         }
     }

@@ -132,8 +132,11 @@ pub fn assess_heard(
         population,
         derived: None,
     };
-    let asked = |method: &&&dyn Inside| published || !method.card().is_for_comparison();
-    let methods = super::INSIDE.iter().filter(asked);
+    let literature = match published {
+        true => super::published::INSIDE,
+        false => &[],
+    };
+    let methods = super::INSIDE.iter().chain(literature);
     let assessed = methods.map(|method| {
         let measure =
             |a: Heard<'_>, b: Heard<'_>| Ok(known(*method, a.activations, b.activations, seed));

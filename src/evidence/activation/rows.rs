@@ -156,6 +156,7 @@ pub(super) mod toy {
             suite: "s".to_owned(),
             items: (0..INPUTS).map(|i| format!("item-{i}")).collect(),
             offsets: Vec::new(),
+            tokens: None,
             sites,
         }
     }
@@ -203,6 +204,7 @@ mod tests {
             suite: "s".to_owned(),
             items,
             offsets: Vec::new(),
+            tokens: None,
             sites: Vec::new(),
         };
         let a = of((0..40).map(|i| i.to_string()).collect());

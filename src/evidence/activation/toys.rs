@@ -26,6 +26,7 @@ pub(super) fn activations(
         suite: "toys".to_owned(),
         items: (0..items).map(|i| format!("item-{i}")).collect(),
         offsets: Vec::new(),
+        tokens: None,
         sites: sites.into_iter().map(site).collect(),
     }
 }

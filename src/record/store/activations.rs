@@ -124,6 +124,7 @@ fn decode(bytes: &[u8], header: &Header) -> Option<Beside> {
             suite: about.suite,
             items: about.items,
             offsets: Vec::new(),
+            tokens: None,
             sites,
         },
         places,

@@ -142,6 +142,7 @@ impl Rows {
                 suite: header.suite.clone(),
                 items: named,
                 offsets: Vec::new(),
+                tokens: None,
                 sites,
             },
             places,

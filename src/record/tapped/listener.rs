@@ -8,6 +8,7 @@ use super::Taps;
 use super::pool;
 use super::pool::Kept;
 use super::pool::PoolTap;
+use super::whole::Whole;
 use crate::model::Decoder;
 use crate::model::DecoderSpec;
 use crate::model::Model;
@@ -29,7 +30,7 @@ const CHUNK: usize = 256 << 20;
 
 /// What one prompt left.
 pub(super) struct Rows {
-    /// Bytes up to the end of each row's token; empty where rows are means.
+    /// Bytes up to the end of each row's token; empty where a row is of more than one.
     pub offsets: Vec<u32>,
     /// By site, `[rows, width]`; empty where the pass does not come by.
     pub values: Vec<Vec<f32>>,
@@ -43,6 +44,8 @@ pub(super) struct Listener<'m> {
     footprint: Footprint,
     /// For prompts in step, in bytes; where layers are streamed.
     room: u64,
+    /// What a row is, where prompts are kept whole.
+    whole: Option<Whole>,
 }
 
 impl<'m> Listener<'m> {
@@ -51,6 +54,7 @@ impl<'m> Listener<'m> {
     pub fn load_within(
         model: &'m Model,
         sites: &[Site],
+        whole: Option<Whole>,
         memory: Option<u64>,
     ) -> Result<Self, Error> {
         let not_runnable = |reason: &String| Error::NotRunnable(reason.clone());
@@ -80,23 +84,19 @@ impl<'m> Listener<'m> {
             tokenizer,
             footprint,
             room: room.saturating_sub(footprint.streamed),
+            whole,
         })
     }
 
     /// How many of `items`, from the first on, are best read at once; at least one.
     pub fn together(&self, items: &[Item], taps: &Taps) -> usize {
-        let width = self.spec.hidden_size.max(self.spec.intermediate_size);
         let mut room = self.room;
         let mut bytes = CHUNK;
         let mut count = 0;
         for item in items.iter().take(TOGETHER) {
             let tokens = self.tokenizer.encode(&item.prompt);
             let tokens = tokens.map_or(0, |tokens| tokens.len());
-            let rows = match taps.pool {
-                pool::Pool::All => tokens,
-                pool::Pool::Last | pool::Pool::Mean => 1,
-            };
-            let kept = rows * width * taps.sites.len() * size_of::<f32>();
+            let kept = self.numbers(tokens, taps.pool) * taps.sites.len() * size_of::<f32>();
             let needed = tokens as u64 * self.footprint.token + kept as u64;
             let fits = !self.decoder.is_streamed() || needed <= room;
             if count > 0 && (kept > bytes || !fits) {
@@ -107,6 +107,16 @@ impl<'m> Listener<'m> {
             count += 1;
         }
         count.max(1)
+    }
+
+    /// What is kept at one site of a prompt of so many tokens, at most.
+    fn numbers(&self, tokens: usize, pool: pool::Pool) -> usize {
+        let width = self.spec.hidden_size.max(self.spec.intermediate_size);
+        match pool {
+            pool::Pool::All => tokens * width,
+            pool::Pool::Last | pool::Pool::Mean => width,
+            pool::Pool::Whole => self.whole.and_then(Whole::width).unwrap_or(0),
+        }
     }
 
     /// Each prompt's rows, in order.
@@ -170,7 +180,7 @@ impl<'m> Listener<'m> {
                 ));
             }
             let whole = |prompt: &&Prompt| {
-                let mut tap = PoolTap::new(sites, &prompt.kept);
+                let mut tap = PoolTap::new(sites, &prompt.kept, self.whole);
                 self.decoder.forward(&prompt.tokens, None, &mut tap)?;
                 if gradients {
                     self.decoder.gradients(&prompt.tokens)?.show(&mut tap)?;
@@ -190,7 +200,7 @@ impl<'m> Listener<'m> {
     fn step(&self, prompts: &[&Prompt], sites: &[Site]) -> Result<Vec<Vec<Vec<f32>>>, Error> {
         let taps = prompts
             .iter()
-            .map(|prompt| PoolTap::new(sites, &prompt.kept));
+            .map(|prompt| PoolTap::new(sites, &prompt.kept, self.whole));
         let mut taps: Vec<PoolTap<'_>> = taps.collect();
         let mut passes: Vec<Pass<'_>> = prompts
             .iter()

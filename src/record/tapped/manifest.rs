@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Pool;
 use super::Taps;
+use super::Whole;
 use crate::model::Model;
 use crate::probe::Suite;
 use crate::record::Error;
@@ -38,6 +39,9 @@ pub struct Manifest {
     pub suite_sha256: Option<String>,
     /// Which rows of a prompt.
     pub pool: Pool,
+    /// What a row is with [`Pool::Whole`], which needs it; with others it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<Whole>,
     /// TransformerLens names: the tensors of every file, each `[rows, width]` in F32, F16 or BF16.
     pub sites: Vec<String>,
     /// In the order of the items.
@@ -65,7 +69,7 @@ pub struct Heard {
     pub item: String,
     /// Lower-case hex sha256 of the prompt's UTF-8 bytes: rows of two models meet only where it is the same.
     pub prompt_sha256: String,
-    /// Bytes of the prompt up to the end of each row's token; empty where the row is a mean.
+    /// Bytes of the prompt up to the end of each row's token; empty where the row is of more than one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub offsets: Vec<u32>,
 }
@@ -88,7 +92,7 @@ impl Heard {
 
 impl Manifest {
     /// Without files yet.
-    pub(super) fn begun(model: &Model, suite: &Suite, taps: &Taps) -> Self {
+    pub(super) fn begun(model: &Model, suite: &Suite, taps: &Taps, whole: Option<Whole>) -> Self {
         Self {
             schema: SCHEMA.to_owned(),
             model: model.label.clone(),
@@ -97,6 +101,7 @@ impl Manifest {
             suite: suite.id.clone(),
             suite_sha256: Some(suite.sha256.clone()),
             pool: taps.pool,
+            whole,
             sites: taps.sites.iter().map(ToString::to_string).collect(),
             files: Vec::new(),
             missing: Vec::new(),

@@ -9,6 +9,7 @@ mod manifest;
 mod pool;
 mod read;
 mod shards;
+mod whole;
 
 pub use manifest::Heard;
 pub use manifest::MANIFEST;
@@ -19,6 +20,7 @@ pub use manifest::Shard;
 pub use pool::Pool;
 pub use read::Tapped;
 pub use read::read;
+pub use whole::Whole;
 
 use std::path::Path;
 
@@ -47,8 +49,8 @@ pub struct Taps {
 /// command goes on where an interrupted one stopped.
 ///
 /// # Errors
-/// A model that cannot be run, a suite of pictures, a site whose rows have no fixed width, or a folder that
-/// holds something else.
+/// A model that cannot be run, a suite of pictures, a site whose rows have no fixed width, prompts too long to
+/// be kept whole, or a folder that holds something else.
 pub fn tap(
     model: &Model,
     suite: &Suite,
@@ -61,12 +63,16 @@ pub fn tap(
             suite: suite.id.clone(),
         });
     }
-    pool::stackable(&taps.sites).map_err(Error::NotRunnable)?;
-    let mut manifest = Manifest::begun(model, suite, taps);
+    pool::stackable(&taps.sites, taps.pool).map_err(Error::NotRunnable)?;
+    let whole = match taps.pool {
+        Pool::Whole => Some(Whole::of(model, &suite.items)?),
+        Pool::Last | Pool::Mean | Pool::All => None,
+    };
+    let mut manifest = Manifest::begun(model, suite, taps, whole);
     let mut shards = Shards::open(folder, &manifest, &suite.items)?;
     let mut left = &suite.items[shards.items()..];
     if !left.is_empty() {
-        let listener = Listener::load_within(model, &taps.sites, memory)?;
+        let listener = Listener::load_within(model, &taps.sites, whole, memory)?;
         let bytes = |items: &[Item]| items.iter().map(|item| item.prompt.len() as u64).sum();
         let task = progress.start(&suite.id, bytes(left));
         while !left.is_empty() {

@@ -5,6 +5,7 @@ use candle_core::Tensor;
 use serde::Deserialize;
 use serde::Serialize;
 
+use super::whole::Whole;
 use crate::model::Site;
 use crate::model::Tap;
 
@@ -18,22 +19,38 @@ pub enum Pool {
     Mean,
     /// Every token that ends between two characters, with the bytes up to its end.
     All,
+    /// One row of what all tokens see in all before them, for attention patterns alone: [`Whole`].
+    Whole,
 }
 
-/// Refuses sites that have no row per position, or one whose width grows with the prompt.
-pub(super) fn stackable(sites: &[Site]) -> Result<(), String> {
-    let other = sites.iter().find(|site| !has_rows(**site));
-    match other {
-        None => Ok(()),
-        Some(site) => Err(format!(
+/// Refuses sites of which `pool` makes no row of fixed width.
+pub(super) fn stackable(sites: &[Site], pool: Pool) -> Result<(), String> {
+    let refused = |site: &&Site| match pool {
+        Pool::Last | Pool::Mean | Pool::All => grows(**site),
+        Pool::Whole => !matches!(site, Site::Pattern(_)),
+    };
+    let Some(site) = sites.iter().find(refused) else {
+        return Ok(());
+    };
+    Err(match (site, pool) {
+        (Site::Pattern(_), _) => format!(
+            "{site} is as wide as the prompt is long, so that prompts cannot be stacked: `--pool whole` fills \
+             shorter prompts up"
+        ),
+        (site, _) if grows(*site) => format!(
             "{site} is as wide as the prompt is long, so that prompts cannot be stacked: `kinprobe probe \
              --tap {site} -o FILE` writes it for one"
-        )),
-    }
+        ),
+        (site, _) => format!(
+            "{site} has a row for every token, and `--pool whole` is for blocks.*.attn.hook_pattern alone: take \
+             `--pool last`, `mean` or `all` and another folder"
+        ),
+    })
 }
 
-fn has_rows(site: Site) -> bool {
-    !matches!(site, Site::Pattern(_) | Site::AttnScores(_))
+/// Whether a row is as wide as the prompt is long.
+fn grows(site: Site) -> bool {
+    matches!(site, Site::Pattern(_) | Site::AttnScores(_))
 }
 
 /// Tokens of a prompt whose rows are kept, with the bytes up to their ends.
@@ -41,7 +58,7 @@ fn has_rows(site: Site) -> bool {
 pub(super) struct Kept {
     /// Numbers of the tokens.
     pub tokens: Vec<u32>,
-    /// One per row that is stored; empty where rows are means.
+    /// One per row that is stored; empty where a row is of more than one token.
     pub offsets: Vec<u32>,
     pool: Pool,
 }
@@ -58,7 +75,7 @@ impl Kept {
         let last = places.last()?;
         let tokens = match pool {
             Pool::Last => vec![last.0],
-            Pool::All => places.iter().map(|place| place.0).collect(),
+            Pool::All | Pool::Whole => places.iter().map(|place| place.0).collect(),
             Pool::Mean => match &places[..] {
                 [only] => vec![only.0],
                 [_, rest @ ..] => rest.iter().map(|place| place.0).collect(),
@@ -68,7 +85,7 @@ impl Kept {
         let offsets = match pool {
             Pool::Last => vec![last.1],
             Pool::All => places.iter().map(|place| place.1).collect(),
-            Pool::Mean => Vec::new(),
+            Pool::Mean | Pool::Whole => Vec::new(),
         };
         Some(Self {
             tokens,
@@ -82,16 +99,18 @@ impl Kept {
 pub(super) struct PoolTap<'t> {
     sites: &'t [Site],
     kept: &'t Kept,
+    whole: Option<Whole>,
     /// By site; `[rows, width]`, empty where the pass does not come by.
     pub values: Vec<Vec<f32>>,
 }
 
 impl<'t> PoolTap<'t> {
     /// Has seen nothing yet.
-    pub fn new(sites: &'t [Site], kept: &'t Kept) -> Self {
+    pub fn new(sites: &'t [Site], kept: &'t Kept, whole: Option<Whole>) -> Self {
         Self {
             sites,
             kept,
+            whole,
             values: vec![Vec::new(); sites.len()],
         }
     }
@@ -106,6 +125,10 @@ impl Tap for PoolTap<'_> {
         let Some(at) = self.sites.iter().position(|wanted| *wanted == site) else {
             return Ok(());
         };
+        if let Some(whole) = self.whole {
+            self.values[at] = whole.row(value)?;
+            return Ok(());
+        }
         let rows = value.squeeze(0)?.flatten_from(1)?;
         let rows = match &self.kept.tokens[..] {
             [one] => rows.narrow(0, *one as usize, 1)?,
@@ -114,7 +137,7 @@ impl Tap for PoolTap<'_> {
         let (count, width) = rows.dims2()?;
         let values: Vec<f32> = rows.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
         self.values[at] = match self.kept.pool {
-            Pool::Last | Pool::All => values,
+            Pool::Last | Pool::All | Pool::Whole => values,
             Pool::Mean => mean(&values, width, count),
         };
         Ok(())
@@ -146,6 +169,7 @@ mod tests {
         assert_eq!(kept(Pool::Last), (vec![4], vec![6]));
         assert_eq!(kept(Pool::Mean), (vec![3, 4], vec![]));
         assert_eq!(kept(Pool::All), (vec![1, 3, 4], vec![1, 4, 6]));
+        assert!(kept(Pool::Whole).1.is_empty());
         assert_eq!(Kept::new(&[(0, 0)], Pool::Last), None);
     }
 
@@ -155,9 +179,22 @@ mod tests {
     }
 
     #[test]
-    fn what_grows_with_the_prompt_is_refused() {
-        assert!(stackable(&[Site::ResidPost(0), Site::Key(1)]).is_ok());
-        let reason = stackable(&[Site::Pattern(3)]).unwrap_err();
-        assert!(reason.contains("blocks.3.attn.hook_pattern"), "{reason}");
+    fn what_grows_with_the_prompt_is_kept_whole_or_refused() {
+        let rows = [Site::ResidPost(0), Site::Key(1)];
+        let refused = |sites: &[Site], pool, words: &str| {
+            let reason = stackable(sites, pool).unwrap_err();
+            assert!(reason.contains(words) && !reason.contains('\n'), "{reason}");
+        };
+        for pool in [Pool::Last, Pool::Mean, Pool::All] {
+            assert!(stackable(&rows, pool).is_ok());
+            refused(&[Site::Pattern(3)], pool, "blocks.3.attn.hook_pattern");
+            refused(&[Site::Pattern(3)], pool, "--pool whole");
+            refused(&[Site::AttnScores(3)], pool, "kinprobe probe");
+        }
+        assert!(stackable(&[Site::Pattern(0), Site::Pattern(1)], Pool::Whole).is_ok());
+        let mixed = [Site::Pattern(0), Site::ResidPost(0)];
+        refused(&mixed, Pool::Whole, "blocks.0.hook_resid_post");
+        refused(&mixed, Pool::Whole, "--pool last");
+        refused(&[Site::AttnScores(3)], Pool::Whole, "kinprobe probe");
     }
 }

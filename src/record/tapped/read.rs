@@ -13,6 +13,8 @@ use super::manifest::MANIFEST;
 use super::manifest::Manifest;
 use super::manifest::SCHEMA;
 use super::manifest::Shard;
+use super::pool::Pool;
+use super::whole::Whole;
 use crate::model::Site;
 use crate::model::TensorStore;
 use crate::record::Activations;
@@ -68,6 +70,7 @@ pub fn read(path: &Path) -> Result<Tapped, Error> {
     };
     let manifest = manifest(&path)?;
     let sites = sites(&path, &manifest)?;
+    let whole = whole(&path, &manifest, &sites)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut columns: Vec<(Option<usize>, Vec<f32>)> = vec![(None, Vec::new()); sites.len()];
     for shard in &manifest.files {
@@ -79,6 +82,11 @@ pub fn read(path: &Path) -> Result<Tapped, Error> {
         for ((width, values), (name, _)) in columns.iter_mut().zip(&sites) {
             let found = take(&store, name, rows).map_err(wrong)?;
             let here = found.len() / rows.max(1);
+            if whole.is_some_and(|whole| whole.width() != Some(here)) {
+                return Err(wrong(format!(
+                    "`{name}` is not as wide as the manifest's heads and tokens make it"
+                )));
+            }
             if *width.get_or_insert(here) != here {
                 return Err(wrong(format!(
                     "`{name}` is not as wide as in the files before"
@@ -106,6 +114,7 @@ pub fn read(path: &Path) -> Result<Tapped, Error> {
             suite: manifest.suite.clone(),
             items,
             offsets,
+            tokens: whole.map(|whole| whole.tokens),
             sites,
         },
         manifest,
@@ -147,6 +156,28 @@ fn sites(path: &Path, manifest: &Manifest) -> Result<Vec<(String, Site)>, Error>
     match sites.is_empty() {
         true => Err(damaged(path, "it names no site".to_owned())),
         false => Ok(sites),
+    }
+}
+
+/// What a row is where prompts were kept whole.
+fn whole(
+    path: &Path,
+    manifest: &Manifest,
+    sites: &[(String, Site)],
+) -> Result<Option<Whole>, Error> {
+    let patterns = sites
+        .iter()
+        .all(|(_, site)| matches!(site, Site::Pattern(_)));
+    let offsets = manifest.items().any(|heard| !heard.offsets.is_empty());
+    match (manifest.pool, manifest.whole) {
+        (Pool::Whole, Some(whole)) if patterns && !offsets => Ok(Some(whole)),
+        (Pool::Last | Pool::Mean | Pool::All, None) => Ok(None),
+        _ => Err(damaged(
+            path,
+            "patterns of whole prompts are the pool `whole`, have `whole: {heads, tokens}`, one row for each \
+             prompt, and no other site beside them"
+                .to_owned(),
+        )),
     }
 }
 
