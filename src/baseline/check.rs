@@ -402,6 +402,12 @@ mod tests {
         let few = simulated::baseline(40, 3);
         let outcome = check(&few, &few, &settings(Tier::Statistical)).unwrap();
         assert_eq!(outcome.verdict, Verdict::Inconclusive);
+        let mut wrong = simulated::baseline(300, 3);
+        let all = wrong.items.iter_mut().skip(5);
+        all.for_each(|item| item.correct = Some(false));
+        let outcome = check(&wrong, &wrong, &settings(Tier::Statistical)).unwrap();
+        assert_eq!(outcome.verdict, Verdict::Inconclusive, "{outcome:?}");
+        assert!(outcome.drop.unwrap().power == 0.0);
         let mut now = simulated::baseline(300, 3);
         let before = now.clone();
         let right = now.items.iter_mut().filter(|i| i.correct == Some(true));

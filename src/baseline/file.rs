@@ -54,6 +54,7 @@ pub fn text(baseline: &Baseline) -> Result<String, serde_json::Error> {
                         .map(|(key, value)| format!("\"{key}\": {value}"));
                     lines.extend(block(name, ('{', '}'), inner));
                 }
+                Value::Array(rows) if rows.is_empty() => lines.push(format!("  \"{name}\": [],")),
                 Value::Array(rows) => {
                     lines.extend(block(name, ('[', ']'), rows.iter().map(Value::to_string)));
                 }

@@ -15,6 +15,8 @@ use crate::stat::tails;
 pub struct Drop {
     /// Items with a truth and an answer on both sides; one that has no answer any more counts as wrong.
     pub items: u64,
+    /// Right then.
+    pub right: u64,
     /// Right then and wrong now.
     pub lost: u64,
     /// Wrong then and right now.
@@ -29,7 +31,7 @@ pub struct Drop {
     pub log10_p: f64,
     /// The drop that `power` is stated for.
     pub stated_drop: f64,
-    /// Probability that so large a drop fails here, when no item is won.
+    /// Probability that so large a drop fails here, when no item is won; 0 where fewer were right.
     pub power: f64,
 }
 
@@ -42,9 +44,10 @@ pub(super) fn drop(pairs: &[Pair<'_>], gate: &Gate) -> Option<Drop> {
     let verdicts = pairs
         .iter()
         .filter_map(|pair| Some((pair.before.correct?, now(pair)?)));
-    let (mut items, mut lost, mut won) = (0u64, 0u64, 0u64);
+    let (mut items, mut right, mut lost, mut won) = (0u64, 0u64, 0u64, 0u64);
     for (before, now) in verdicts {
         items += 1;
+        right += u64::from(before);
         lost += u64::from(before && !now);
         won += u64::from(!before && now);
     }
@@ -54,6 +57,7 @@ pub(super) fn drop(pairs: &[Pair<'_>], gate: &Gate) -> Option<Drop> {
     let (at_least, at_most) = bounds(lost, won, items, gate.alpha);
     Some(Drop {
         items,
+        right,
         lost,
         won,
         drop: (lost as f64 - won as f64) / items as f64,
@@ -61,7 +65,10 @@ pub(super) fn drop(pairs: &[Pair<'_>], gate: &Gate) -> Option<Drop> {
         at_most,
         log10_p: tails::log10(tails::binomial_ln_tail(lost, lost + won, 0.5)),
         stated_drop: STATED_DROP,
-        power: power(items, gate),
+        power: match right as f64 >= STATED_DROP * items as f64 {
+            true => power(items, gate),
+            false => 0.0,
+        },
     })
 }
 
@@ -73,6 +80,15 @@ pub(super) fn judge(pairs: &[Pair<'_>], gate: &Gate) -> Judgement {
             reason: "no item has a truth: take another tier".to_owned(),
         };
     };
+    if drop.right as f64 <= gate.max_drop * drop.items as f64 {
+        return Judgement {
+            verdict: Verdict::Inconclusive,
+            reason: format!(
+                "{} of {} items were right, too few to lose what is allowed: take another tier",
+                drop.right, drop.items
+            ),
+        };
+    }
     let points = |share: f64| format!("{:.1}", 100.0 * share);
     let limit = points(gate.max_drop);
     let measured = format!(
