@@ -11,6 +11,7 @@ use sha2::Sha256;
 
 use super::Bound;
 use crate::model::Model;
+use crate::model::Tokenizer;
 use crate::record::Header;
 
 /// Largest `tokenizer_config.json` that is read for its template.
@@ -34,7 +35,7 @@ pub fn bound(model: &Model, header: &Header) -> Bound {
         suite: header.suite.clone(),
         suite_sha256: header.suite_sha256.clone(),
         suite_version: header.suite_version,
-        tokenizer: model.tokenizer.as_ref().ok().map(|one| one.digest()),
+        tokenizer: model.tokenizer.as_ref().ok().map(Tokenizer::digest),
         weights: weights(model),
     }
 }

@@ -197,6 +197,9 @@ struct Pair<'a> {
     knife_edge: bool,
 }
 
+/// What differs of an item in the eyes of a tier, in words.
+type Differs = fn(&Pair<'_>, &Gate) -> Option<String>;
+
 /// A tier's word.
 #[derive(Debug)]
 struct Judgement {
@@ -225,8 +228,7 @@ pub fn check(before: &Baseline, now: &Baseline, settings: &Settings) -> Result<O
         })
         .collect();
     let gate = settings.gate;
-    let (differs, judgement): (fn(&Pair<'_>, &Gate) -> Option<String>, Judgement) = match gate.tier
-    {
+    let (differs, judgement): (Differs, Judgement) = match gate.tier {
         Tier::Exact => (exact::differs, items::judge(&pairs, &gate, exact::differs)),
         Tier::Answer => (
             answer::differs,

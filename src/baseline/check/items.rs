@@ -1,5 +1,6 @@
 //! Item by item: what both tiers of answers share.
 
+use super::Differs;
 use super::Gate;
 use super::Judgement;
 use super::Pair;
@@ -11,11 +12,7 @@ const COIN: f64 = 0.5;
 
 /// Any change fails but those on the knife's edge, which fail together when more of them change than coins
 /// would at level `alpha`.
-pub(super) fn judge(
-    pairs: &[Pair<'_>],
-    gate: &Gate,
-    differs: fn(&Pair<'_>, &Gate) -> Option<String>,
-) -> Judgement {
+pub(super) fn judge(pairs: &[Pair<'_>], gate: &Gate, differs: Differs) -> Judgement {
     let changed = |edge: bool| {
         let these = pairs.iter().filter(|pair| pair.knife_edge == edge);
         these.filter(|pair| differs(pair, gate).is_some()).count()
