@@ -9,6 +9,7 @@
 //! | [`model`] | canonical view: config, tokenizer, tensors addressed by role, one decoder with taps |
 //! | [`probe`] | loads and validates probe suites |
 //! | [`record`] | what one model did: weight profile, answers, activations; resumable |
+//! | [`baseline`] | behaviour that was accepted once, and whether a model still has it |
 //! | [`evidence`] | what two models share: one method per file, each with its card and null |
 //! | [`verdict`] | evidence -> findings, under the rules of evidence |
 //! | [`report`] | plain data -> terminal, JSON, HTML |
@@ -29,6 +30,7 @@
 //! - No threshold lives in `evidence` or `verdict` code: they are read from `datasets/calibration/`.
 //! - Text from a model, a file or a server is hostile until it went through [`text::ModelText`].
 
+pub mod baseline;
 pub mod bench;
 pub mod cli;
 pub mod evidence;

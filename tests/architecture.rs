@@ -12,9 +12,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("probe", &["source"]),
     ("model", &["source"]),
     ("record", &["model", "probe", "source"]),
+    ("baseline", &["model", "probe", "record"]),
     ("evidence", &["model", "record"]),
     ("verdict", &["evidence", "model", "record"]),
-    ("report", &["bench", "evidence", "verdict"]),
+    ("report", &["baseline", "bench", "evidence", "verdict"]),
     (
         "zoo",
         &["evidence", "model", "probe", "record", "source", "verdict"],

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
 mod architecture;
+mod baselines;
 mod bench;
 mod cli;
 mod common;

@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::baseline;
 use crate::bench;
 use crate::model;
 use crate::probe;
@@ -15,8 +16,12 @@ use crate::record::import;
 use crate::source;
 use crate::text::ModelText;
 
+/// A gate that was asked for failed.
+pub const GATE_FAILED: u8 = 1;
 /// Wrong words on the command line, in a config or in a suite.
 pub const USAGE: u8 = 2;
+/// A gate could not be decided.
+pub const INCONCLUSIVE: u8 = 3;
 /// Nothing was selected.
 pub const NOTHING_TO_DO: u8 = 4;
 /// More item errors than allowed; what was answered is saved.
@@ -92,6 +97,9 @@ fn code(error: &anyhow::Error) -> u8 {
         if let Some(error) = cause.downcast_ref::<bench::Error>() {
             return of_bench(error);
         }
+        if let Some(error) = cause.downcast_ref::<baseline::Error>() {
+            return of_baseline(error);
+        }
         if let Some(error) = cause.downcast_ref::<import::Error>() {
             return of_import(error);
         }
@@ -118,6 +126,14 @@ fn of_import(error: &import::Error) -> u8 {
     match error {
         import::Error::Reference { .. } | import::Error::Io { .. } => USAGE,
         import::Error::Nothing(_) => NOTHING_TO_DO,
+        _ => INTEGRITY,
+    }
+}
+
+fn of_baseline(error: &baseline::Error) -> u8 {
+    match error {
+        baseline::Error::Missing { .. } => GATE_FAILED,
+        baseline::Error::Io { .. } => USAGE,
         _ => INTEGRITY,
     }
 }

@@ -1,8 +1,11 @@
 //! The command line: one file per verb. The only home of clap, of anyhow and of printing.
 
+mod accept;
 mod activations;
 mod assemble;
+mod baseline;
 mod bench;
+mod check;
 mod compare;
 mod demo;
 mod exit;
@@ -37,8 +40,8 @@ pub use global::Global;
 #[command(name = "kinprobe", version, max_term_width = 100)]
 #[command(
     after_help = "Models: a folder or file, hf:owner/name[@revision], gguf:path, zoo:name; \
-    prefix label= to name one.\nExit codes: 0 done, 2 usage, 4 nothing to do, 5 too many item \
-    errors, 6 integrity, 7 model failure, 130 interrupted."
+    prefix label= to name one.\nExit codes: 0 done, 1 a gate failed, 2 usage, 3 a gate is undecided, \
+    4 nothing to do, 5 too many item errors, 6 integrity or not comparable, 7 model failure, 130 interrupted."
 )]
 struct Cli {
     #[command(flatten)]
@@ -63,6 +66,10 @@ enum Verb {
     Inspect(inspect::Args),
     /// Which tensor of a renamed model is which of another; optionally a copy that loads as the other
     Map(map::Args),
+    /// Write down what a model answers, as what it shall answer
+    Accept(accept::Args),
+    /// Whether a model still answers as was accepted
+    Check(check::Args),
     /// Which of several candidates a model was made from: one, a mixture, or none
     Parents(parents::Args),
     /// One forward pass, looked at
@@ -93,6 +100,8 @@ pub fn main() -> ExitCode {
         Verb::Activations(args) => activations::run(args, &cli.global),
         Verb::Inspect(args) => inspect::run(args, &cli.global),
         Verb::Map(args) => map::run(args, &cli.global),
+        Verb::Accept(args) => accept::run(args, &cli.global),
+        Verb::Check(args) => check::run(args, &cli.global),
         Verb::Parents(args) => parents::run(args, &cli.global),
         Verb::Probe(args) => probe::run(args, &cli.global),
         Verb::Suite(args) => suite::run(args, &cli.global),

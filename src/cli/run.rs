@@ -202,7 +202,14 @@ fn asked<'m>(
 }
 
 /// In memory, or layer by layer where it has no room for it, which is said.
-fn load<'m>(global: &Global, model: &'m Model, limit: Option<u64>) -> Result<Box<dyn Runner + 'm>> {
+///
+/// # Errors
+/// A model that cannot be run.
+pub fn load<'m>(
+    global: &Global,
+    model: &'m Model,
+    limit: Option<u64>,
+) -> Result<Box<dyn Runner + 'm>> {
     let label = ModelText::new(model.label.as_str()).to_string();
     let runner =
         record::load_within(model, limit).with_context(|| format!("{label} cannot be asked"))?;
@@ -220,10 +227,7 @@ fn labels(models: &[ModelRef]) -> Result<Vec<String>> {
     let mut seen = BTreeMap::new();
     let mut labels = Vec::new();
     for model in models {
-        let label = match &model.label {
-            Some(label) => label.clone(),
-            None => short_name(&model.locator.to_string()),
-        };
+        let label = label(model);
         if let Some(other) = seen.insert(label.clone(), model) {
             return Err(exit::usage(format!(
                 "`{other}` and `{model}` would both be called `{label}`: name one, as in `other={model}`"
@@ -232,6 +236,14 @@ fn labels(models: &[ModelRef]) -> Result<Vec<String>> {
         labels.push(label);
     }
     Ok(labels)
+}
+
+/// What a model is called: its label, or the last part of its reference.
+pub fn label(model: &ModelRef) -> String {
+    match &model.label {
+        Some(label) => label.clone(),
+        None => short_name(&model.locator.to_string()),
+    }
 }
 
 /// The last part of a reference: `model` of `hf:owner/model@main`, the file's or folder's own name.

@@ -47,6 +47,7 @@ pub use score::score;
 #[cfg(test)]
 pub(crate) use score::scored_fields;
 pub use store::RecordingStore;
+pub use store::file_name;
 pub use store::read;
 
 use std::collections::BTreeMap;

@@ -17,6 +17,9 @@ pub enum Error {
     /// The page could not be filled in.
     #[error("the HTML page could not be made: {0}; result.json is made without it by --json")]
     Page(#[from] askama::Error),
+    /// The data have no form in JUnit XML.
+    #[error("the JUnit file could not be made: {0}; --json says the same")]
+    Junit(String),
     /// The data have no JSON form.
     #[error("result.json could not be made: {0}")]
     Json(#[from] serde_json::Error),

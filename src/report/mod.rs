@@ -4,6 +4,7 @@
 //! answers, labels, paths, tensor names) reaches a reader only through [`crate::text::ModelText`].
 
 pub mod bench;
+pub mod check;
 pub mod data;
 pub mod demo;
 mod error;

@@ -1,6 +1,7 @@
 //! Text to token ids and back, from `tokenizer.json` or from GGUF metadata.
 
 mod contain;
+mod digest;
 mod gguf;
 mod json;
 mod sentencepiece;

@@ -125,7 +125,7 @@ impl RecordingStore {
 }
 
 /// `label` as one harmless path component.
-fn file_name(label: &str) -> String {
+pub fn file_name(label: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let name: String = label
         .chars()

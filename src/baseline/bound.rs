@@ -1,0 +1,93 @@
+//! The conditions that a model's answers hold under.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::Value;
+use sha2::Digest;
+use sha2::Sha256;
+
+use super::Bound;
+use crate::model::Model;
+use crate::model::Tokenizer;
+use crate::record::Header;
+
+/// Largest `tokenizer_config.json` that is read for its template.
+const MAX_CONFIG: u64 = 16 << 20;
+/// Where GGUF files keep it.
+const GGUF_TEMPLATE: &str = "tokenizer.chat_template";
+
+/// Of `model`'s files and of the recording that `header` heads.
+pub fn bound(model: &Model, header: &Header) -> Bound {
+    let (engine, device) = match header.engine.rsplit_once(", ") {
+        Some((engine, device)) => (engine, device),
+        None => (header.engine.as_str(), "unknown"),
+    };
+    Bound {
+        chat_template: template(model).map(|text| sha256(text.as_bytes())),
+        decoding: header.decoding.clone(),
+        device: device.to_owned(),
+        dtype: dtype(model),
+        engine: engine.to_owned(),
+        model: header.model_digest.clone(),
+        suite: header.suite.clone(),
+        suite_sha256: header.suite_sha256.clone(),
+        suite_version: header.suite_version,
+        tokenizer: model.tokenizer.as_ref().ok().map(Tokenizer::digest),
+        weights: weights(model),
+    }
+}
+
+/// Over the sizes and hashes of the weight files; names do not enter.
+fn weights(model: &Model) -> String {
+    let mut files: Vec<String> = model
+        .artefacts
+        .weights
+        .iter()
+        .map(|file| format!("{} {}", file.size, file.sha256))
+        .collect();
+    files.sort_unstable();
+    sha256(files.join("\n").as_bytes())
+}
+
+/// Storage types, that of most numbers first.
+fn dtype(model: &Model) -> String {
+    let mut numbers: BTreeMap<&str, u64> = BTreeMap::new();
+    for (_, info) in model.weights.store().iter() {
+        *numbers.entry(info.dtype.name).or_default() += info.elements as u64;
+    }
+    let mut numbers: Vec<_> = numbers.into_iter().collect();
+    numbers.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let names: Vec<&str> = numbers.into_iter().map(|(name, _)| name).collect();
+    names.join(", ")
+}
+
+/// From `tokenizer_config.json` or from GGUF metadata; several named ones as JSON.
+fn template(model: &Model) -> Option<String> {
+    if let Some(text) = model.weights.store().metadata().text(GGUF_TEMPLATE) {
+        return Some(text.to_owned());
+    }
+    let mut others = model.artefacts.others.iter();
+    let config = others.find(|file| file.name.ends_with("tokenizer_config.json"))?;
+    match read(&config.path)?.get("chat_template")? {
+        Value::String(text) => Some(text.clone()),
+        Value::Null => None,
+        several => Some(several.to_string()),
+    }
+}
+
+/// A file that cannot be read has no template to tell.
+fn read(path: &Path) -> Option<Value> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).ok()?;
+    file.take(MAX_CONFIG).read_to_end(&mut bytes).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let hash = Sha256::digest(bytes);
+    let hex: String = hash.iter().map(|b| format!("{b:02x}")).collect();
+    format!("sha256:{hex}")
+}

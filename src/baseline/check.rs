@@ -1,0 +1,497 @@
+//! A recording against a baseline: one tier per file, three possible verdicts.
+
+mod answer;
+mod exact;
+mod items;
+mod statistical;
+mod tolerance;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use super::Aggregate;
+use super::Baseline;
+use super::Bound;
+use super::Changed;
+use super::Item;
+use super::changed;
+use super::inside::most_moved;
+
+pub use statistical::Drop;
+
+/// Default of [`Gate::abs`], in nats: a probability may change by a twentieth of itself.
+pub const ABS: f64 = 0.05;
+/// Default of [`Gate::alpha`].
+pub const ALPHA: f64 = 0.05;
+/// Default of [`Gate::max_drop`]: two points.
+pub const MAX_DROP: f64 = 0.02;
+/// The drop at which power is stated: ten points.
+pub const STATED_DROP: f64 = 0.10;
+
+/// How strictly.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// Bytes of every answer and its first tokens.
+    Exact,
+    /// Every answer as the suite scores it.
+    #[default]
+    Answer,
+    /// Log-probabilities of the first token's candidates, within [`Gate::abs`].
+    Tolerance,
+    /// Accuracy, within [`Gate::max_drop`] at level [`Gate::alpha`].
+    Statistical,
+}
+
+impl Tier {
+    /// By its name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Answer => "answer",
+            Self::Tolerance => "tolerance",
+            Self::Statistical => "statistical",
+        }
+    }
+}
+
+/// Tier and limits.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gate {
+    /// Largest change of a log-probability, in nats.
+    pub abs: f64,
+    /// Most that a gate may err by chance.
+    pub alpha: f64,
+    /// Largest drop of accuracy, as a share of the items.
+    pub max_drop: f64,
+    /// Which comparison decides.
+    pub tier: Tier,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self {
+            abs: ABS,
+            alpha: ALPHA,
+            max_drop: MAX_DROP,
+            tier: Tier::default(),
+        }
+    }
+}
+
+impl Gate {
+    /// The gate, if its limits make sense.
+    ///
+    /// # Errors
+    /// In words, which of them does not.
+    pub fn checked(self) -> Result<Self, String> {
+        if !(self.alpha > 0.0 && self.alpha < 0.5) {
+            return Err(format!(
+                "alpha is {}: take one between 0 and 0.5",
+                self.alpha
+            ));
+        }
+        if !(0.0..1.0).contains(&self.max_drop) {
+            let given = self.max_drop;
+            return Err(format!(
+                "max drop is {given}: take a share from 0 to below 1"
+            ));
+        }
+        if !(self.abs >= 0.0 && self.abs.is_finite()) {
+            return Err(format!("abs is {}: take nats from 0", self.abs));
+        }
+        Ok(self)
+    }
+}
+
+/// How to check.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    /// Tier and limits.
+    pub gate: Gate,
+    /// In nats, in place of what the baseline says.
+    pub noise_floor: Option<f64>,
+    /// Whether vanished and new items fail.
+    pub strict: bool,
+}
+
+/// What a gate says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// As accepted, within the limits.
+    Pass,
+    /// Nothing can be decided with these items.
+    Inconclusive,
+    /// Beyond the limits.
+    Fail,
+}
+
+/// An item that is not as it was.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ItemChange {
+    /// Item id.
+    pub item: String,
+    /// The answer that was accepted, as a line of the file shows it.
+    pub before: String,
+    /// The answer now.
+    pub now: String,
+    /// Whether they were right.
+    pub correct: [Option<bool>; 2],
+    /// When it was accepted, in nats.
+    pub margin: Option<f64>,
+    /// Whether that margin is within noise.
+    pub knife_edge: bool,
+    /// What differs.
+    pub why: String,
+}
+
+/// Items whose first token was decided by less than the noise floor.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KnifeEdge {
+    /// Margins below this are within noise, in nats.
+    pub floor: f64,
+    /// Their ids.
+    pub items: Vec<String>,
+    /// Those that changed.
+    pub changed: usize,
+}
+
+/// What came of a check.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Outcome {
+    /// Of the gate.
+    pub verdict: Verdict,
+    /// In words.
+    pub reason: String,
+    /// Tier and limits that decided.
+    pub gate: Gate,
+    /// Items in both.
+    pub compared: usize,
+    /// In baseline order.
+    pub changed: Vec<ItemChange>,
+    /// Too close to call.
+    pub knife_edge: KnifeEdge,
+    /// Accuracy, where items have a truth.
+    pub drop: Option<Drop>,
+    /// When accepted, and now.
+    pub aggregate: [Aggregate; 2],
+    /// Items of the baseline that were not asked.
+    pub vanished: Vec<String>,
+    /// Items that the baseline does not have.
+    pub new: Vec<String>,
+    /// What else is not as it was.
+    pub conditions: Changed,
+    /// The block whose residual stream moved most, and by which share of its norm.
+    pub most_moved: Option<(usize, f64)>,
+}
+
+/// An item then and now.
+#[derive(Debug, Clone, Copy)]
+struct Pair<'a> {
+    before: &'a Item,
+    now: &'a Item,
+    knife_edge: bool,
+}
+
+/// What differs of an item in the eyes of a tier, in words.
+type Differs = fn(&Pair<'_>, &Gate) -> Option<String>;
+
+/// A tier's word.
+#[derive(Debug)]
+struct Judgement {
+    verdict: Verdict,
+    reason: String,
+}
+
+/// Compares `now` with `before`.
+///
+/// # Errors
+/// In words, where the conditions are such that a difference says nothing about the model.
+pub fn check(before: &Baseline, now: &Baseline, settings: &Settings) -> Result<Outcome, String> {
+    comparable(&before.head.bound, &now.head.bound)?;
+    let floor = settings.noise_floor.unwrap_or(before.head.noise_floor);
+    let theirs: BTreeMap<&str, &Item> = by_id(&now.items);
+    let ours: BTreeMap<&str, &Item> = by_id(&before.items);
+    let pairs: Vec<Pair<'_>> = before
+        .items
+        .iter()
+        .filter_map(|item| {
+            Some(Pair {
+                before: item,
+                now: theirs.get(item.id.as_str())?,
+                knife_edge: item.margin.is_some_and(|margin| margin < floor),
+            })
+        })
+        .collect();
+    let gate = settings.gate;
+    let (differs, judgement): (Differs, Judgement) = match gate.tier {
+        Tier::Exact => (exact::differs, items::judge(&pairs, &gate, exact::differs)),
+        Tier::Answer => (
+            answer::differs,
+            items::judge(&pairs, &gate, answer::differs),
+        ),
+        Tier::Tolerance => (tolerance::differs, tolerance::judge(&pairs, &gate)),
+        Tier::Statistical => (answer::differs, statistical::judge(&pairs, &gate)),
+    };
+    let missing = |from: &[Item], of: &BTreeMap<&str, &Item>| -> Vec<String> {
+        let lost = from
+            .iter()
+            .filter(|item| !of.contains_key(item.id.as_str()));
+        lost.map(|item| item.id.clone()).collect()
+    };
+    let changes = changes(&pairs, |pair| differs(pair, &gate));
+    let mut outcome = Outcome {
+        verdict: judgement.verdict,
+        reason: judgement.reason,
+        gate,
+        compared: pairs.len(),
+        knife_edge: KnifeEdge {
+            floor,
+            changed: changes.iter().filter(|one| one.knife_edge).count(),
+            items: pairs
+                .iter()
+                .filter(|pair| pair.knife_edge)
+                .map(|pair| pair.before.id.clone())
+                .collect(),
+        },
+        changed: changes,
+        drop: statistical::drop(&pairs, &gate),
+        aggregate: [before.head.aggregate.clone(), now.head.aggregate.clone()],
+        vanished: missing(&before.items, &theirs),
+        new: missing(&now.items, &ours),
+        conditions: changed(&before.head.bound, &now.head.bound),
+        most_moved: most_moved(&before.head.inside, &now.head.inside),
+    };
+    strictly(&mut outcome, settings.strict);
+    Ok(outcome)
+}
+
+/// Items that came or went fail where that is asked for.
+fn strictly(outcome: &mut Outcome, strict: bool) {
+    let (vanished, new) = (outcome.vanished.len(), outcome.new.len());
+    if strict && vanished + new > 0 {
+        outcome.verdict = Verdict::Fail;
+        outcome.reason = format!("{vanished} items vanished and {new} are new (--strict)");
+    }
+}
+
+fn by_id(items: &[Item]) -> BTreeMap<&str, &Item> {
+    items.iter().map(|item| (item.id.as_str(), item)).collect()
+}
+
+fn changes(pairs: &[Pair<'_>], why: impl Fn(&Pair<'_>) -> Option<String>) -> Vec<ItemChange> {
+    let shown = |item: &Item| match &item.error {
+        Some(error) => format!("(no answer: {error})"),
+        None => item.answer.clone(),
+    };
+    let changed = pairs.iter().filter_map(|pair| Some((pair, why(pair)?)));
+    changed
+        .map(|(pair, why)| ItemChange {
+            item: pair.before.id.clone(),
+            before: shown(pair.before),
+            now: shown(pair.now),
+            correct: [pair.before.correct, pair.now.correct],
+            margin: pair.before.margin,
+            knife_edge: pair.knife_edge,
+            why,
+        })
+        .collect()
+}
+
+/// Whether a difference would be the model's.
+///
+/// # Errors
+/// In words, which condition differs.
+pub fn comparable(before: &Bound, now: &Bound) -> Result<(), String> {
+    let version = |bound: &Bound| format!("{} v{}", bound.suite, bound.suite_version);
+    for (what, a, b) in [
+        ("suite", version(before), version(now)),
+        (
+            "suite hash",
+            before.suite_sha256.clone(),
+            now.suite_sha256.clone(),
+        ),
+        ("decoding", before.decoding.clone(), now.decoding.clone()),
+        ("device", before.device.clone(), now.device.clone()),
+    ] {
+        if a != b {
+            let shown = |text| crate::text::ModelText::new(text).clipped(80);
+            return Err(format!("{what} was `{}` and is `{}`", shown(a), shown(b)));
+        }
+    }
+    Ok(())
+}
+
+/// Whether one of the two has no answer where the other has one.
+fn silence(pair: &Pair<'_>) -> Option<String> {
+    match (&pair.before.error, &pair.now.error) {
+        (None, Some(_)) => Some("no answer any more".to_owned()),
+        (Some(_), None) => Some("an answer where there was none".to_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::simulated;
+
+    fn settings(tier: Tier) -> Settings {
+        Settings {
+            gate: Gate {
+                tier,
+                ..Gate::default()
+            },
+            noise_floor: None,
+            strict: false,
+        }
+    }
+
+    const TIERS: [Tier; 4] = [
+        Tier::Exact,
+        Tier::Answer,
+        Tier::Tolerance,
+        Tier::Statistical,
+    ];
+
+    #[test]
+    fn the_same_answers_pass_every_tier() {
+        let before = simulated::baseline(300, 3);
+        for tier in TIERS {
+            let outcome = check(&before, &before, &settings(tier)).unwrap();
+            assert_eq!(outcome.verdict, Verdict::Pass, "{tier:?} {outcome:?}");
+            assert!(outcome.changed.is_empty());
+        }
+    }
+
+    /// Runs that differ by the noise of floating point alone: other threads, other batches.
+    #[test]
+    fn noise_passes() {
+        for tier in TIERS {
+            let passed = (0..200).filter(|seed| {
+                let mut world = simulated::world(300, *seed);
+                let before = simulated::of(&world);
+                simulated::jitter(&mut world, 1e-3, 1000 + seed);
+                let now = simulated::of(&world);
+                check(&before, &now, &settings(tier)).unwrap().verdict == Verdict::Pass
+            });
+            let passed = passed.count();
+            assert!(passed >= 198, "{tier:?}: {passed} of 200");
+        }
+    }
+
+    #[test]
+    fn ten_points_lost_fail() {
+        let failed = (0..200).filter(|seed| {
+            let mut world = simulated::world(300, *seed);
+            let before = simulated::of(&world);
+            simulated::jitter(&mut world, 1e-3, 1000 + seed);
+            simulated::lose(&mut world, 0.10, 2000 + seed);
+            let now = simulated::of(&world);
+            let outcome = check(&before, &now, &settings(Tier::Statistical)).unwrap();
+            outcome.verdict == Verdict::Fail
+        });
+        let failed = failed.count();
+        assert!(failed >= 190, "{failed} of 200");
+    }
+
+    #[test]
+    fn small_suites_and_small_drops_are_undecided() {
+        let few = simulated::baseline(40, 3);
+        let outcome = check(&few, &few, &settings(Tier::Statistical)).unwrap();
+        assert_eq!(outcome.verdict, Verdict::Inconclusive);
+        let mut wrong = simulated::baseline(300, 3);
+        let all = wrong.items.iter_mut().skip(5);
+        all.for_each(|item| item.correct = Some(false));
+        let outcome = check(&wrong, &wrong, &settings(Tier::Statistical)).unwrap();
+        assert_eq!(outcome.verdict, Verdict::Inconclusive, "{outcome:?}");
+        assert!(outcome.drop.unwrap().power == 0.0);
+        let mut now = simulated::baseline(300, 3);
+        let before = now.clone();
+        let right = now.items.iter_mut().filter(|i| i.correct == Some(true));
+        right.take(6).for_each(|item| item.correct = Some(false));
+        let outcome = check(&before, &now, &settings(Tier::Statistical)).unwrap();
+        assert_eq!(outcome.verdict, Verdict::Inconclusive, "{outcome:?}");
+    }
+
+    #[test]
+    fn one_sharp_change_fails_and_a_knife_edge_does_not() {
+        let before = simulated::baseline(300, 3);
+        for (margin, verdict) in [(0.001, Verdict::Pass), (2.0, Verdict::Fail)] {
+            let mut before = before.clone();
+            before.items[5].margin = Some(margin);
+            let mut now = before.clone();
+            now.items[5].extracted = "feed".to_owned();
+            now.items[5].sha256 = "feed".to_owned();
+            for tier in [Tier::Exact, Tier::Answer] {
+                let outcome = check(&before, &now, &settings(tier)).unwrap();
+                assert_eq!(outcome.verdict, verdict, "{outcome:?}");
+                assert_eq!(outcome.changed[0].item, before.items[5].id);
+            }
+        }
+        // More of them than a coin would turn.
+        let mut before = before;
+        before.items[..12]
+            .iter_mut()
+            .for_each(|item| item.margin = Some(0.0));
+        let mut now = before.clone();
+        now.items[..12]
+            .iter_mut()
+            .for_each(|item| item.extracted = "x".to_owned());
+        let outcome = check(&before, &now, &settings(Tier::Answer)).unwrap();
+        assert_eq!(
+            (outcome.verdict, outcome.knife_edge.changed),
+            (Verdict::Fail, 12)
+        );
+    }
+
+    #[test]
+    fn tolerance_is_three_valued() {
+        let before = simulated::baseline(50, 3);
+        for (steps, verdict) in [
+            (1, Verdict::Pass),
+            (3, Verdict::Inconclusive),
+            (9, Verdict::Fail),
+        ] {
+            let mut now = before.clone();
+            now.items[7].top[0].1 -= steps;
+            let outcome = check(&before, &now, &settings(Tier::Tolerance)).unwrap();
+            assert_eq!(outcome.verdict, verdict, "{steps} {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn other_conditions_are_no_regression() {
+        let before = simulated::baseline(20, 3);
+        let refused = |change: fn(&mut Bound)| {
+            let mut now = before.clone();
+            change(&mut now.head.bound);
+            check(&before, &now, &settings(Tier::Answer)).unwrap_err()
+        };
+        assert!(refused(|bound| bound.suite_sha256.push('0')).contains("suite hash"));
+        assert!(refused(|bound| bound.device = "accelerator".to_owned()).contains("device"));
+        assert!(refused(|bound| bound.decoding.push('!')).contains("decoding"));
+        let mut now = before.clone();
+        now.head.bound.tokenizer = None;
+        let outcome = check(&before, &now, &settings(Tier::Answer)).unwrap();
+        assert_eq!(outcome.conditions.changes[0].what, "tokenizer");
+    }
+
+    #[test]
+    fn items_that_come_and_go_are_listed_and_strictly_fail() {
+        let before = simulated::baseline(20, 3);
+        let mut now = before.clone();
+        now.items[4].id = "other".to_owned();
+        let mut settings = settings(Tier::Answer);
+        let outcome = check(&before, &now, &settings).unwrap();
+        assert_eq!(outcome.verdict, Verdict::Pass);
+        assert_eq!((outcome.vanished.len(), &outcome.new[0][..]), (1, "other"));
+        settings.strict = true;
+        let outcome = check(&before, &now, &settings).unwrap();
+        assert_eq!(outcome.verdict, Verdict::Fail);
+    }
+}

@@ -1,0 +1,178 @@
+//! `kinprobe check`: does a model still answer as was accepted.
+
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use anyhow::Result;
+
+use crate::baseline;
+use crate::baseline::Accepted;
+use crate::baseline::Baseline;
+use crate::baseline::check::Settings;
+use crate::baseline::check::Verdict;
+use crate::cli::Global;
+use crate::cli::assemble;
+use crate::cli::baseline::FOLDER;
+use crate::cli::baseline::GateArgs;
+use crate::cli::baseline::ask;
+use crate::cli::baseline::made;
+use crate::cli::baseline::open;
+use crate::cli::baseline::suites;
+use crate::cli::exit;
+use crate::cli::memory::Memory;
+use crate::cli::run;
+use crate::model::Model;
+use crate::probe::Suite;
+use crate::record::Runner;
+use crate::record::header;
+use crate::report;
+use crate::report::check::Checked;
+use crate::report::check::Document;
+use crate::source::ModelRef;
+use crate::text::ModelText;
+
+/// Flags of `check`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The model; its label names the baseline (`name=MODEL` to check another one against it)
+    model: ModelRef,
+    /// Suites, by id or by the path of a YAML file
+    #[arg(short, long, required = true, num_args = 1.., value_name = "SUITE")]
+    suite: Vec<String>,
+    /// Folder of the baselines; nothing is written there
+    #[arg(long, value_name = "DIR", default_value = FOLDER)]
+    baseline: PathBuf,
+    /// Fail also where items vanished or are new
+    #[arg(long)]
+    strict: bool,
+    /// Write the result as JUnit XML, too
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Annotate the workflow of a GitHub action (on stderr)
+    #[arg(long)]
+    github: bool,
+    #[command(flatten)]
+    gate: GateArgs,
+    #[command(flatten)]
+    memory: Memory,
+}
+
+/// Reads the baselines, asks, compares.
+///
+/// # Errors
+/// A baseline that is missing, broken or not comparable; a model that cannot be asked; and, once the result is
+/// printed, a gate that failed or could not decide.
+pub fn run(args: &Args, global: &Global) -> Result<()> {
+    let suites = suites(global, &args.suite)?;
+    let label = run::label(&args.model);
+    let place = |suite: &Suite| baseline::path(&args.baseline, &suite.id, &label);
+    // All of them before any model is asked.
+    let accepted = suites.iter().map(|suite| baseline::read(&place(suite)));
+    let accepted = accepted.collect::<Result<Vec<Baseline>, _>>()?;
+    let model = open(global, &args.model, &label)?;
+    let runner = run::load(global, &model, args.memory.limit())?;
+    let mut checked = Vec::new();
+    for (suite, before) in suites.iter().zip(&accepted) {
+        let incomparable = |reason| baseline::Error::Incomparable {
+            path: place(suite),
+            reason,
+        };
+        let bound = baseline::bound(&model, &header(&*runner, suite));
+        baseline::check::comparable(&before.head.bound, &bound).map_err(incomparable)?;
+        let settings = Settings {
+            gate: args.gate.gate(before.head.gate)?,
+            noise_floor: args.gate.noise_floor,
+            strict: args.strict,
+        };
+        let now = asked(global, (&model, &*runner), suite, before, &settings)?;
+        checked.push(Checked {
+            label: label.clone(),
+            suite: suite.id.clone(),
+            suite_version: suite.version,
+            baseline: place(suite).display().to_string(),
+            accepted: words(&before.head.accepted),
+            outcome: baseline::check(before, &now, &settings).map_err(incomparable)?,
+        });
+    }
+    let document = Document {
+        tool: assemble::tool(),
+        suites: checked,
+    };
+    match global.json {
+        true => global.result(&report::check::json(&document)?)?,
+        false => global.result(&report::check::terminal(&document, global.style()))?,
+    }
+    if let Some(file) = &args.junit {
+        write_junit(file, &document)?;
+    }
+    if args.github {
+        std::io::stderr().write_all(report::check::annotations(&document).as_bytes())?;
+    }
+    decided(&document)
+}
+
+fn write_junit(file: &Path, document: &Document) -> Result<()> {
+    let name = file.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| exit::usage("--junit: name a file"))?;
+    let folder = match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let xml = report::check::junit(document)?;
+    Ok(report::write_named(folder, &[(name, &xml)])?)
+}
+
+/// What the model answers now.
+fn asked(
+    global: &Global,
+    (model, runner): (&Model, &dyn Runner),
+    suite: &Suite,
+    before: &Baseline,
+    settings: &Settings,
+) -> Result<Baseline> {
+    let label = || ModelText::new(model.label.as_str()).to_string();
+    let asked =
+        ask(global, runner, suite).with_context(|| format!("suite {} on {}", suite.id, label()))?;
+    let accepted = before.head.accepted.clone();
+    let gate = (settings.gate, before.head.noise_floor);
+    Ok(made(model, suite, &asked, accepted, gate))
+}
+
+fn words(accepted: &Accepted) -> String {
+    let by = accepted.by.as_deref();
+    let by = by.map_or_else(String::new, |by| format!(" by {by}"));
+    format!("{}{by}: {}", accepted.date, accepted.reason)
+}
+
+/// A gate that did not pass, as an exit code.
+fn decided(document: &Document) -> Result<()> {
+    let named = |verdict| {
+        let those = document
+            .suites
+            .iter()
+            .filter(|one| one.outcome.verdict == verdict);
+        those
+            .map(|one| one.suite.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    match document.verdict() {
+        Verdict::Pass => Ok(()),
+        Verdict::Fail => Err(exit::coded(
+            exit::GATE_FAILED,
+            format!(
+                "not as accepted: {}; correct the model, or accept what it does now with `kinprobe accept`",
+                named(Verdict::Fail)
+            ),
+        )),
+        Verdict::Inconclusive => Err(exit::coded(
+            exit::INCONCLUSIVE,
+            format!(
+                "not decided: {}; take a larger suite, wider limits or another --tier",
+                named(Verdict::Inconclusive)
+            ),
+        )),
+    }
+}

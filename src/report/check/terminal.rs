@@ -1,0 +1,141 @@
+//! The checks on a terminal: the verdict first, then what changed.
+
+use super::Checked;
+use super::Document;
+use super::inert::inert;
+use crate::baseline::check::ItemChange;
+use crate::baseline::check::Outcome;
+use crate::baseline::check::Verdict;
+use crate::report::Style;
+
+/// Changed items that are named; JSON has all of them.
+const NAMED: usize = 8;
+/// Characters of an answer.
+const ANSWER: usize = 40;
+/// Characters of a path: as long as systems allow.
+const PLACE: usize = 4096;
+/// Characters of an item's id.
+const ID: usize = 32;
+
+/// All checks, a paragraph each, ending in a newline.
+pub fn screen(document: &Document, style: Style) -> String {
+    let mut lines = Vec::new();
+    for checked in &document.suites {
+        paragraph(checked, style, &mut lines);
+    }
+    lines.join("\n") + "\n"
+}
+
+fn paragraph(checked: &Checked, style: Style, lines: &mut Vec<String>) {
+    let outcome = &checked.outcome;
+    let (mark, word) = match outcome.verdict {
+        Verdict::Pass => ("+", "pass"),
+        Verdict::Inconclusive => ("?", "inconclusive"),
+        Verdict::Fail => ("x", "FAIL"),
+    };
+    let label = inert(&checked.label, 40);
+    lines.push(style.bold(&format!(
+        "{mark} {word}  {label}  {} v{}  ({})",
+        checked.suite,
+        checked.suite_version,
+        outcome.gate.tier.name()
+    )));
+    let mut say = |text: &str| lines.push(format!("    {text}"));
+    say(&outcome.reason);
+    for text in facts(outcome) {
+        say(&text);
+    }
+    for change in outcome.changed.iter().take(NAMED) {
+        say(&change_line(change));
+    }
+    if outcome.changed.len() > NAMED {
+        let more = outcome.changed.len() - NAMED;
+        say(&format!("… and {more} more (all with --json)"));
+    }
+    let accepted = inert(&checked.accepted, 120);
+    lines.push(style.dim(&format!("    accepted {accepted}")));
+    let place = inert(&checked.baseline, PLACE);
+    lines.push(style.dim(&format!("    baseline {place}")));
+}
+
+/// What else is to be said, a line each.
+pub(super) fn facts(outcome: &Outcome) -> Vec<String> {
+    let mut facts = Vec::new();
+    if let Some(drop) = &outcome.drop {
+        facts.push(format!(
+            "accuracy: {} lost, {} won of {}; a drop of {:.0} points would fail the statistical tier with \
+             probability {:.2}",
+            drop.lost,
+            drop.won,
+            drop.items,
+            100.0 * drop.stated_drop,
+            drop.power
+        ));
+    }
+    let conditions = &outcome.conditions;
+    if !conditions.changes.is_empty() {
+        let what: Vec<&str> = conditions.changes.iter().map(|one| one.what).collect();
+        facts.push(format!(
+            "what changed: {} ({})",
+            conditions.summary,
+            what.join(", ")
+        ));
+    }
+    if let Some((block, share)) = outcome.most_moved.filter(|(_, share)| *share > 0.0) {
+        facts.push(format!(
+            "inside: the residual stream moved most after block {block}, by {:.2} % of its norm",
+            100.0 * share
+        ));
+    }
+    let edge = &outcome.knife_edge;
+    if !edge.items.is_empty() {
+        facts.push(format!(
+            "on the knife's edge (margin below {:.4} nats): {}; {} of {} changed",
+            edge.floor,
+            ids(&edge.items),
+            edge.changed,
+            edge.items.len()
+        ));
+    }
+    for (what, items) in [("vanished", &outcome.vanished), ("new", &outcome.new)] {
+        if !items.is_empty() {
+            facts.push(format!("{} items {what}: {}", items.len(), ids(items)));
+        }
+    }
+    facts
+}
+
+fn ids(items: &[String]) -> String {
+    let shown = items.iter().take(NAMED);
+    let mut shown: Vec<String> = shown.map(|id| inert(id, ID)).collect();
+    if items.len() > NAMED {
+        shown.push("…".to_owned());
+    }
+    shown.join(", ")
+}
+
+/// One changed item.
+pub(super) fn change_line(change: &ItemChange) -> String {
+    let shown = |text: &str, most| inert(text, most);
+    let right = |correct: Option<bool>| match correct {
+        Some(true) => "right",
+        Some(false) => "wrong",
+        None => "unscored",
+    };
+    let [before, now] = change.correct;
+    let mut line = format!(
+        "item {}: `{}` -> `{}` ({} -> {}",
+        shown(&change.item, ID),
+        shown(&change.before, ANSWER),
+        shown(&change.now, ANSWER),
+        right(before),
+        right(now)
+    );
+    if change.before == change.now {
+        line.push_str(&format!("; {}", shown(&change.why, 80)));
+    }
+    if change.knife_edge {
+        line.push_str("; knife's edge");
+    }
+    line + ")"
+}

@@ -1,0 +1,311 @@
+//! `kinprobe accept` and `kinprobe check` on shipped models, from the command line.
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Output;
+
+use assert_cmd::Command;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::common::program::kinprobe;
+
+/// Two dozen questions that zoo models know something of.
+const ITEMS: usize = 24;
+
+/// A folder with a suite and the baseline of `zoo:base-a` for it.
+struct Accepted {
+    folder: TempDir,
+    suite: String,
+}
+
+impl Accepted {
+    fn new(readout: &str, score: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let suite = write_suite(folder.path(), readout, score, ITEMS);
+        let accepted = Self { folder, suite };
+        let output = accepted.accept("zoo:base-a", &[], &[]);
+        assert!(output.status.success(), "{output:?}");
+        accepted
+    }
+
+    fn place(&self) -> String {
+        let folder = self.folder.path().join("baselines");
+        folder.to_str().unwrap().to_owned()
+    }
+
+    fn file(&self) -> PathBuf {
+        Path::new(&self.place()).join("few-questions/base-a.json")
+    }
+
+    fn accept(&self, model: &str, more: &[&str], env: &[(&str, &str)]) -> Output {
+        let place = self.place();
+        let args = [
+            "accept",
+            model,
+            "--suite",
+            &self.suite,
+            "--reason",
+            "first",
+            "--to",
+            &place,
+        ];
+        program(&[&args, more].concat(), env)
+    }
+
+    fn check(&self, model: &str, more: &[&str], env: &[(&str, &str)]) -> Output {
+        let place = self.place();
+        let args = ["check", model, "--suite", &self.suite, "--baseline", &place];
+        program(&[&args, more].concat(), env)
+    }
+
+    /// Exit code and document.
+    fn checked(&self, model: &str, more: &[&str]) -> (i32, Value) {
+        let output = self.check(model, &[more, &["--json"]].concat(), &[]);
+        let document = serde_json::from_slice(&output.stdout);
+        let document = document.unwrap_or_else(|_| panic!("{output:?}"));
+        (output.status.code().unwrap(), document)
+    }
+}
+
+fn program(args: &[&str], env: &[(&str, &str)]) -> Output {
+    Command::cargo_bin("kinprobe")
+        .unwrap()
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_remove("KINPROBE_DATA")
+        .env_remove("CI")
+        .envs(env.iter().copied())
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+/// The first questions of the zoo's world, as a suite of its own.
+fn write_suite(folder: &Path, readout: &str, score: &str, items: usize) -> String {
+    use sha2::Digest;
+    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets/zoo/world-questions.jsonl");
+    let all = fs::read_to_string(all).unwrap();
+    let some: String = all
+        .lines()
+        .take(items)
+        .map(|line| format!("{line}\n"))
+        .collect();
+    fs::write(folder.join("few.jsonl"), &some).unwrap();
+    let hash = sha2::Sha256::digest(some.as_bytes());
+    let hash: String = hash.iter().map(|b| format!("{b:02x}")).collect();
+    let yaml = format!(
+        "schema: kinprobe/suite/v1\nsuite: few-questions\nversion: 1\ndescription: A few\nlicense: MIT\n\
+         dataset: {{path: few.jsonl, sha256: {hash}}}\nprompt: \"{{{{prompt}}}}\"\ntarget: answer\n\
+         readout: {readout}\nscore: {{kind: {score}}}\n"
+    );
+    let path = folder.join("few-questions.yaml");
+    fs::write(&path, yaml).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+const GENERATE: &str = "{kind: generate, max_tokens: 12, stop: [\"\\n\"]}";
+
+/// Every file below a folder with its bytes.
+fn all_files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(all_files(&path)),
+            false => found.push((path.clone(), fs::read(&path).unwrap())),
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn what_was_accepted_passes_on_any_number_of_threads_and_nothing_is_written() {
+    let accepted = Accepted::new(GENERATE, "exact");
+    let before = all_files(Path::new(&accepted.place()));
+    assert_eq!(before.len(), 1);
+    for (tier, threads) in [("exact", "1"), ("answer", "3"), ("tolerance", "1")] {
+        let threads = [("RAYON_NUM_THREADS", threads), ("CI", "true")];
+        let output = accepted.check("zoo:base-a", &["--tier", tier], &threads);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            text.starts_with("+ pass  base-a  few-questions v1"),
+            "{text}"
+        );
+    }
+    assert_eq!(all_files(Path::new(&accepted.place())), before);
+    // Few items decide nothing about accuracy.
+    let (code, document) = accepted.checked("zoo:base-a", &["--tier", "statistical"]);
+    assert_eq!(
+        (code, &document["verdict"]),
+        (3, &Value::from("inconclusive"))
+    );
+    let (code, _) = accepted.checked(
+        "zoo:base-a",
+        &["--tier", "statistical", "--max-drop", "0.2"],
+    );
+    assert_eq!(code, 0);
+}
+
+#[test]
+fn another_model_fails_and_what_changed_is_named() {
+    let accepted = Accepted::new(GENERATE, "exact");
+    let (code, document) = accepted.checked("base-a=zoo:base-a-sibling", &[]);
+    assert_eq!(code, 1, "{document}");
+    let suite = &document["suites"][0];
+    assert_eq!(suite["verdict"], "fail");
+    assert_eq!(suite["conditions"]["summary"], "other weights");
+    assert!(suite["changed"].as_array().unwrap().len() > 2, "{suite}");
+    let junit = accepted.folder.path().join("out/junit.xml");
+    let more = ["--github", "--junit", junit.to_str().unwrap()];
+    let output = accepted.check("base-a=zoo:base-a-finetuned", &more, &[]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.starts_with("x FAIL") && text.contains("what changed: other weights"),
+        "{text}"
+    );
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        line.starts_with("::error file=") && line.lines().count() == 2,
+        "{line}"
+    );
+    assert!(
+        line.contains("\nerror: not as accepted: few-questions"),
+        "{line}"
+    );
+    let xml = fs::read_to_string(junit).unwrap();
+    assert!(
+        xml.contains("<failure") && xml.contains("changed.weights"),
+        "{xml}"
+    );
+}
+
+#[test]
+fn four_bit_rounding_fails_and_another_tokenizer_is_named() {
+    let accepted = Accepted::new(GENERATE, "exact");
+    let out = accepted.folder.path().join("rounded");
+    let out = out.to_str().unwrap();
+    let output = kinprobe(&[
+        "zoo",
+        "launder",
+        "zoo:base-a",
+        "--with",
+        "round=4",
+        "-o",
+        out,
+    ]);
+    assert!(output.status.success(), "{output:?}");
+    for tier in ["exact", "answer"] {
+        let (code, document) = accepted.checked(&format!("base-a={out}"), &["--tier", tier]);
+        assert_eq!(code, 1, "{document}");
+    }
+    let kept = accepted.folder.path().join("kept");
+    fs::create_dir(&kept).unwrap();
+    let zoo = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets/zoo/base-a");
+    for (path, bytes) in all_files(&zoo) {
+        fs::write(kept.join(path.file_name().unwrap()), bytes).unwrap();
+    }
+    let mut tokenizer: Value =
+        serde_json::from_slice(&fs::read(kept.join("tokenizer.json")).unwrap()).unwrap();
+    // Laid out otherwise it is the same tokenizer, with a rule more it is another.
+    fs::write(kept.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    let model = format!("base-a={}", kept.display());
+    let (code, document) = accepted.checked(&model, &["--tier", "exact"]);
+    let changes = |document: &Value| -> Vec<String> {
+        let all = document["suites"][0]["conditions"]["changes"].as_array();
+        let what = all.unwrap().iter().map(|one| one["what"].as_str().unwrap());
+        what.map(str::to_owned).collect()
+    };
+    assert_eq!(code, 0);
+    assert!(
+        !changes(&document).contains(&"tokenizer".to_owned()),
+        "{document}"
+    );
+    tokenizer["normalizer"] = serde_json::json!({ "type": "Lowercase" });
+    fs::write(kept.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    let template = r#"{"chat_template": "{{ messages }}"}"#;
+    fs::write(kept.join("tokenizer_config.json"), template).unwrap();
+    let (_, document) = accepted.checked(&model, &["--tier", "exact"]);
+    let changes = changes(&document);
+    assert!(!changes.contains(&"weights".to_owned()), "{changes:?}");
+    for what in ["tokenizer", "chat_template"] {
+        assert!(changes.contains(&what.to_owned()), "{changes:?}");
+    }
+}
+
+#[test]
+fn accepting_again_says_how_much_changes_and_ci_is_refused() {
+    let accepted = Accepted::new("{kind: next_token}", "prefix");
+    let first = fs::read_to_string(accepted.file()).unwrap();
+    assert!(
+        first.contains("\"inside\": [\n    {\"block\":0,"),
+        "{first}"
+    );
+    let output = accepted.accept("zoo:base-a", &[], &[]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains(&format!("0 of {ITEMS} answers change")),
+        "{text}"
+    );
+    assert_eq!(fs::read_to_string(accepted.file()).unwrap(), first);
+    let sibling = "base-a=zoo:base-a-sibling";
+    let output = accepted.accept(sibling, &[], &[("CI", "true")]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert_eq!(fs::read_to_string(accepted.file()).unwrap(), first);
+    let output = accepted.accept(sibling, &["--even-in-ci"], &[("CI", "true")]);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        !text.contains("    0 of") && text.contains("answers change"),
+        "{text}"
+    );
+    let (code, document) = accepted.checked("zoo:base-a", &[]);
+    assert_eq!(code, 1);
+    assert!(document["suites"][0]["most_moved"][1].as_f64().unwrap() > 0.01);
+}
+
+#[test]
+fn missing_broken_and_incomparable_baselines_have_their_exit_codes() {
+    let accepted = Accepted::new(GENERATE, "exact");
+    let line = |output: Output, code| {
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        assert!(output.stdout.is_empty());
+        let line = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(line.lines().count(), 1, "{line}");
+        line
+    };
+    let missing = line(accepted.check("zoo:base-b", &[], &[]), 1);
+    assert!(
+        missing.contains("base-b.json: there is no baseline"),
+        "{missing}"
+    );
+    assert!(
+        !Path::new(&accepted.place())
+            .join("few-questions/base-b.json")
+            .exists()
+    );
+    let good = fs::read_to_string(accepted.file()).unwrap();
+    for (from, to, words) in [
+        ("kinprobe/baseline/v1", "\\u001b[2J", "schema"),
+        (
+            "\"suite_sha256\": \"",
+            "\"suite_sha256\": \"0",
+            "suite hash",
+        ),
+        ("\"device\": \"cpu", "\"device\": \"\\u001b[2Jgpu", "device"),
+        ("\"decoding\": \"greedy", "\"decoding\": \"lazy", "decoding"),
+        ("\"items\": [", "\"items\": [[", "not a baseline"),
+    ] {
+        fs::write(accepted.file(), good.replacen(from, to, 1)).unwrap();
+        let line = line(accepted.check("zoo:base-a", &[], &[]), 6);
+        assert!(line.contains(words) && !line.contains('\u{1b}'), "{line}");
+    }
+    let line = line(accepted.check("zoo:base-a", &["--alpha", "3"], &[]), 6);
+    assert!(line.contains("base-a.json"), "{line}");
+    fs::write(accepted.file(), good).unwrap();
+    let output = accepted.check("zoo:base-a", &["--alpha", "3"], &[]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
