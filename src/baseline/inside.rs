@@ -76,6 +76,7 @@ mod tests {
             suite: "s".to_owned(),
             items: vec!["a".to_owned(), "b".to_owned()],
             offsets: Vec::new(),
+            tokens: None,
             sites: vec![SiteActivations {
                 site: Site::ResidPost(3),
                 width: 2,
