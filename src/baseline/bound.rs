@@ -14,7 +14,7 @@ use crate::model::Model;
 use crate::model::Tokenizer;
 use crate::record::Header;
 
-/// Largest `tokenizer_config.json` that is read for its template.
+/// Most that is read of the file that has the template.
 const MAX_CONFIG: u64 = 16 << 20;
 /// Where GGUF files keep it.
 const GGUF_TEMPLATE: &str = "tokenizer.chat_template";
@@ -41,7 +41,7 @@ pub fn bound(model: &Model, header: &Header) -> Bound {
 }
 
 /// Over the sizes and hashes of the weight files; names do not enter.
-fn weights(model: &Model) -> String {
+pub fn weights(model: &Model) -> String {
     let mut files: Vec<String> = model
         .artefacts
         .weights
@@ -64,14 +64,20 @@ fn dtype(model: &Model) -> String {
     names.join(", ")
 }
 
-/// From `tokenizer_config.json` or from GGUF metadata; several named ones as JSON.
+/// From GGUF metadata, from `chat_template.jinja`, which libraries prefer where both are, or from
+/// `tokenizer_config.json`; several named ones as JSON.
 fn template(model: &Model) -> Option<String> {
     if let Some(text) = model.weights.store().metadata().text(GGUF_TEMPLATE) {
         return Some(text.to_owned());
     }
-    let mut others = model.artefacts.others.iter();
-    let config = others.find(|file| file.name.ends_with("tokenizer_config.json"))?;
-    match read(&config.path)?.get("chat_template")? {
+    let others = &model.artefacts.others;
+    let named = |name| others.iter().find(|file| file.name.ends_with(name));
+    if let Some(file) = named("chat_template.jinja") {
+        return String::from_utf8(bytes(&file.path)?).ok();
+    }
+    let config = bytes(&named("tokenizer_config.json")?.path)?;
+    let config: Value = serde_json::from_slice(&config).ok()?;
+    match config.get("chat_template")? {
         Value::String(text) => Some(text.clone()),
         Value::Null => None,
         several => Some(several.to_string()),
@@ -79,11 +85,11 @@ fn template(model: &Model) -> Option<String> {
 }
 
 /// A file that cannot be read has no template to tell.
-fn read(path: &Path) -> Option<Value> {
+fn bytes(path: &Path) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = File::open(path).ok()?;
     file.take(MAX_CONFIG).read_to_end(&mut bytes).ok()?;
-    serde_json::from_slice(&bytes).ok()
+    Some(bytes)
 }
 
 fn sha256(bytes: &[u8]) -> String {

@@ -13,10 +13,12 @@ mod file;
 mod inside;
 mod make;
 mod noise;
+mod review;
 #[cfg(test)]
 mod simulated;
 
 pub use bound::bound;
+pub use bound::weights;
 pub use changed::Change;
 pub use changed::Changed;
 pub use changed::changed;
@@ -29,6 +31,7 @@ pub use file::write;
 pub use make::make;
 pub use noise::SELF_RUN_ITEMS;
 pub use noise::noise_floor;
+pub use review::reviewed;
 
 use serde::Deserialize;
 use serde::Serialize;

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::Context;
 use anyhow::Result;
@@ -10,7 +9,6 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::baseline;
-use crate::baseline::Accepted;
 use crate::baseline::Baseline;
 use crate::baseline::SELF_RUN_ITEMS;
 use crate::baseline::check::Gate;
@@ -19,11 +17,12 @@ use crate::baseline::check::Tier;
 use crate::cli::Global;
 use crate::cli::baseline::FOLDER;
 use crate::cli::baseline::GateArgs;
+use crate::cli::baseline::accepted;
 use crate::cli::baseline::ask;
+use crate::cli::baseline::for_people;
 use crate::cli::baseline::made;
 use crate::cli::baseline::open;
 use crate::cli::baseline::suites;
-use crate::cli::baseline::today;
 use crate::cli::exit;
 use crate::cli::memory::Memory;
 use crate::cli::run;
@@ -35,9 +34,6 @@ use crate::record::Runner;
 use crate::source::ModelRef;
 use crate::source::Silent;
 use crate::text::ModelText;
-
-/// Most characters of a reason or a name.
-const WORDS: usize = 200;
 
 /// Flags of `accept`.
 #[derive(Debug, clap::Args)]
@@ -82,13 +78,10 @@ struct Row {
 /// # Errors
 /// A run in CI; a model that cannot be asked or has more errors than answers; a file that cannot be written.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
-    if is_ci(std::env::var("CI").ok().as_deref()) && !args.even_in_ci {
-        return Err(exit::usage(
-            "CI is set and a baseline is for a person to accept: run `kinprobe check` here, or say --even-in-ci",
-        ));
+    if !args.even_in_ci {
+        for_people()?;
     }
-    let reason = words(&args.reason)
-        .ok_or_else(|| exit::usage("--reason is empty: say why this behaviour is right"))?;
+    let accepted = accepted(&args.reason)?;
     let gate = args.gate.gate(Gate::default())?;
     let suites = suites(global, &args.suite)?;
     let label = run::label(&args.model);
@@ -103,12 +96,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
             Some(floor) => floor,
             None => noise_floor(&*runner, suite, &asked.0.records)?,
         };
-        let accepted = Accepted {
-            by: name(),
-            date: today(),
-            reason: reason.clone(),
-        };
-        let baseline = made(&model, suite, &asked, accepted, (gate, floor));
+        let baseline = made(&model, suite, &asked, accepted.clone(), (gate, floor));
         let path = baseline::path(&args.to, &suite.id, &label);
         let (replaces, changed) = blast_radius(&path, &baseline);
         baseline::write(&path, &baseline)?;
@@ -175,6 +163,7 @@ fn blast_radius(path: &Path, now: &Baseline) -> (Option<String>, Option<usize>) 
         },
         noise_floor: None,
         strict: false,
+        alpha_share: 1.0,
     };
     match baseline::check(&before, now, &settings) {
         Ok(outcome) => {
@@ -224,44 +213,4 @@ fn answered(suite: &Suite, records: &[Record]) -> Result<()> {
             suite.id
         ),
     ))
-}
-
-/// Of whoever accepts: as version control knows them, else as the system does.
-fn name() -> Option<String> {
-    let git = Command::new("git").args(["config", "user.name"]).output();
-    let git = git.ok().filter(|output| output.status.success());
-    let git = git.and_then(|output| String::from_utf8(output.stdout).ok());
-    let user = || std::env::var("USER").ok();
-    git.as_deref()
-        .and_then(words)
-        .or_else(|| user().as_deref().and_then(words))
-}
-
-/// One harmless line, unless it is empty.
-fn words(text: &str) -> Option<String> {
-    let text = text.trim();
-    (!text.is_empty()).then(|| ModelText::new(text).clipped(WORDS))
-}
-
-/// Whether the variable `CI` says so: `CI=false` and `CI=0` do not.
-fn is_ci(value: Option<&str>) -> bool {
-    value.is_some_and(|value| !matches!(value, "" | "0" | "false"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_ci;
-    use super::words;
-
-    #[test]
-    fn false_is_not_true() {
-        assert!(is_ci(Some("true")) && is_ci(Some("1")));
-        assert!(!is_ci(Some("false")) && !is_ci(Some("0")) && !is_ci(Some("")) && !is_ci(None));
-    }
-
-    #[test]
-    fn words_are_one_harmless_line() {
-        assert_eq!(words(" a\n\u{1b}b "), Some("a\\n\\u{1b}b".to_owned()));
-        assert_eq!(words(" \n"), None);
-    }
 }

@@ -1,5 +1,7 @@
 //! What `accept` and `check` share: one model asked anew, never from the cache.
 
+use std::process::Command;
+
 use anyhow::Context;
 use anyhow::Result;
 
@@ -22,9 +24,13 @@ use crate::record::Runner;
 use crate::source;
 use crate::source::ModelRef;
 use crate::source::OpenOptions;
+use crate::text::ModelText;
 
 /// Where baselines lie unless a flag says otherwise.
 pub const FOLDER: &str = "tests/baselines";
+
+/// Most characters of a reason or a name.
+const WORDS: usize = 200;
 
 /// Tier and limits.
 #[derive(Debug, clap::Args)]
@@ -130,7 +136,70 @@ pub fn made(
     baseline::make(answers, &suite.score, bound, accepted, gate)
 }
 
-/// Today, UTC.
-pub fn today() -> String {
-    chrono::Utc::now().format("%Y-%m-%d").to_string()
+/// Who takes responsibility, when and why.
+///
+/// # Errors
+/// A reason without words.
+pub fn accepted(reason: &str) -> Result<Accepted> {
+    let reason = words(reason)
+        .ok_or_else(|| exit::usage("--reason is empty: say why this behaviour is right"))?;
+    Ok(Accepted {
+        by: name(),
+        date: chrono::Utc::now().format("%Y-%m-%d").to_string(),
+        reason,
+    })
+}
+
+/// Refuses to write a baseline where nobody looks at it.
+///
+/// # Errors
+/// Where the variable `CI` is set.
+pub fn for_people() -> Result<()> {
+    match is_ci(std::env::var("CI").ok().as_deref()) {
+        true => Err(exit::usage(
+            "CI is set and a baseline is for a person to accept: run `kinprobe check` here, or say \
+             `kinprobe accept … --even-in-ci`",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Of whoever accepts: as version control knows them, else as the system does.
+fn name() -> Option<String> {
+    let git = Command::new("git").args(["config", "user.name"]).output();
+    let git = git.ok().filter(|output| output.status.success());
+    let git = git.and_then(|output| String::from_utf8(output.stdout).ok());
+    let user = || std::env::var("USER").ok();
+    git.as_deref()
+        .and_then(words)
+        .or_else(|| user().as_deref().and_then(words))
+}
+
+/// One harmless line, unless it is empty.
+fn words(text: &str) -> Option<String> {
+    let text = text.trim();
+    (!text.is_empty()).then(|| ModelText::new(text).clipped(WORDS))
+}
+
+/// Whether the variable `CI` says so: `CI=false` and `CI=0` do not.
+fn is_ci(value: Option<&str>) -> bool {
+    value.is_some_and(|value| !matches!(value, "" | "0" | "false"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_ci;
+    use super::words;
+
+    #[test]
+    fn false_is_not_true() {
+        assert!(is_ci(Some("true")) && is_ci(Some("1")));
+        assert!(!is_ci(Some("false")) && !is_ci(Some("0")) && !is_ci(Some("")) && !is_ci(None));
+    }
+
+    #[test]
+    fn words_are_one_harmless_line() {
+        assert_eq!(words(" a\n\u{1b}b "), Some("a\\n\\u{1b}b".to_owned()));
+        assert_eq!(words(" \n"), None);
+    }
 }

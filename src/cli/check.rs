@@ -4,7 +4,6 @@ use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 
-use anyhow::Context;
 use anyhow::Result;
 
 use crate::baseline;
@@ -13,25 +12,21 @@ use crate::baseline::Baseline;
 use crate::baseline::check::Settings;
 use crate::baseline::check::Verdict;
 use crate::cli::Global;
+use crate::cli::against::Against;
 use crate::cli::assemble;
 use crate::cli::baseline::FOLDER;
 use crate::cli::baseline::GateArgs;
-use crate::cli::baseline::ask;
-use crate::cli::baseline::made;
 use crate::cli::baseline::open;
 use crate::cli::baseline::suites;
 use crate::cli::exit;
 use crate::cli::memory::Memory;
 use crate::cli::run;
-use crate::model::Model;
+use crate::cli::was;
 use crate::probe::Suite;
-use crate::record::Runner;
-use crate::record::header;
 use crate::report;
 use crate::report::check::Checked;
 use crate::report::check::Document;
 use crate::source::ModelRef;
-use crate::text::ModelText;
 
 /// Flags of `check`.
 #[derive(Debug, clap::Args)]
@@ -53,6 +48,12 @@ pub struct Args {
     /// Annotate the workflow of a GitHub action (on stderr)
     #[arg(long)]
     github: bool,
+    /// The model that was accepted, if it is at hand: what was done to it is read off its weights
+    #[arg(long, value_name = "MODEL")]
+    was: Option<ModelRef>,
+    /// Ask in random order and stop when it is decided; a fifth of `--alpha` is spent on the way
+    #[arg(long)]
+    early: bool,
     #[command(flatten)]
     gate: GateArgs,
     #[command(flatten)]
@@ -75,29 +76,40 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let runner = run::load(global, &model, args.memory.limit())?;
     let mut checked = Vec::new();
     for (suite, before) in suites.iter().zip(&accepted) {
-        let incomparable = |reason| baseline::Error::Incomparable {
-            path: place(suite),
-            reason,
+        let against = Against {
+            global,
+            model: &model,
+            runner: &*runner,
+            suite,
+            before,
+            place: place(suite),
         };
-        let bound = baseline::bound(&model, &header(&*runner, suite));
-        baseline::check::comparable(&before.head.bound, &bound).map_err(incomparable)?;
         let settings = Settings {
             gate: args.gate.gate(before.head.gate)?,
             noise_floor: args.gate.noise_floor,
             strict: args.strict,
+            alpha_share: 1.0,
         };
-        let now = asked(global, (&model, &*runner), suite, before, &settings)?;
         checked.push(Checked {
             label: label.clone(),
             suite: suite.id.clone(),
             suite_version: suite.version,
-            baseline: place(suite).display().to_string(),
+            baseline: against.place.display().to_string(),
             accepted: words(&before.head.accepted),
-            outcome: baseline::check(before, &now, &settings).map_err(incomparable)?,
+            outcome: match args.early {
+                true => against.until_decided(&settings)?,
+                false => against.all(&settings)?.1,
+            },
         });
     }
+    let weights = args
+        .was
+        .as_ref()
+        .map(|was| was::lineage(global, was, &args.model, &accepted));
+    let weights = weights.transpose()?;
     let document = Document {
         tool: assemble::tool(),
+        weights,
         suites: checked,
     };
     match global.json {
@@ -122,22 +134,6 @@ fn write_junit(file: &Path, document: &Document) -> Result<()> {
     };
     let xml = report::check::junit(document)?;
     Ok(report::write_named(folder, &[(name, &xml)])?)
-}
-
-/// What the model answers now.
-fn asked(
-    global: &Global,
-    (model, runner): (&Model, &dyn Runner),
-    suite: &Suite,
-    before: &Baseline,
-    settings: &Settings,
-) -> Result<Baseline> {
-    let label = || ModelText::new(model.label.as_str()).to_string();
-    let asked =
-        ask(global, runner, suite).with_context(|| format!("suite {} on {}", suite.id, label()))?;
-    let accepted = before.head.accepted.clone();
-    let gate = (settings.gate, before.head.noise_floor);
-    Ok(made(model, suite, &asked, accepted, gate))
 }
 
 fn words(accepted: &Accepted) -> String {

@@ -2,6 +2,7 @@
 
 mod accept;
 mod activations;
+mod against;
 mod assemble;
 mod baseline;
 mod bench;
@@ -20,11 +21,13 @@ mod pipeline;
 mod plan;
 mod probe;
 mod progress;
+mod review;
 mod run;
 mod sampling;
 mod signs;
 mod suite;
 mod until;
+mod was;
 mod zoo;
 
 use std::process::ExitCode;
@@ -70,6 +73,8 @@ enum Verb {
     Accept(accept::Args),
     /// Whether a model still answers as was accepted
     Check(check::Args),
+    /// What changed since it was accepted, item by item, to accept or to leave
+    Review(review::Args),
     /// Which of several candidates a model was made from: one, a mixture, or none
     Parents(parents::Args),
     /// One forward pass, looked at
@@ -102,6 +107,7 @@ pub fn main() -> ExitCode {
         Verb::Map(args) => map::run(args, &cli.global),
         Verb::Accept(args) => accept::run(args, &cli.global),
         Verb::Check(args) => check::run(args, &cli.global),
+        Verb::Review(args) => review::run(args, &cli.global),
         Verb::Parents(args) => parents::run(args, &cli.global),
         Verb::Probe(args) => probe::run(args, &cli.global),
         Verb::Suite(args) => suite::run(args, &cli.global),

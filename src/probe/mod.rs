@@ -17,6 +17,9 @@ pub use error::Error;
 pub use load::{files, load, pictures, select, shipped};
 pub use picture::{Picture, Rgb};
 
+use crate::stat::random::stream;
+use crate::stat::random::subset_in_any_order;
+
 /// A validated suite: every prompt rendered, every id unique.
 #[derive(Debug, Clone)]
 pub struct Suite {
@@ -43,6 +46,18 @@ impl Suite {
     /// Whether any of its items is asked of a picture.
     pub fn shows_pictures(&self) -> bool {
         self.items.iter().any(|item| item.picture.is_some())
+    }
+
+    /// The same questions in a random order, so that any beginning of them stands for all; the hash is that of
+    /// the suite.
+    #[must_use]
+    pub fn shuffled(&self, seed: u64) -> Self {
+        let all = self.items.len();
+        let order = subset_in_any_order(&mut stream(seed, "order of a suite"), all, all);
+        Self {
+            items: order.into_iter().map(|at| self.items[at].clone()).collect(),
+            ..self.clone()
+        }
     }
 
     /// At most `items` of the questions, evenly spread over the suite; a hash of its own, since

@@ -10,7 +10,8 @@ pub(super) const INDEX: &str = "model.safetensors.index.json";
 pub(super) const CONFIG: &str = "config.json";
 pub(super) const TOKENIZER: &str = "tokenizer.json";
 /// Read when they are there.
-pub(super) const EXTRAS: [&str; 5] = [
+pub(super) const EXTRAS: [&str; 6] = [
+    "chat_template.jinja",
     "generation_config.json",
     "preprocessor_config.json",
     "processor_config.json",

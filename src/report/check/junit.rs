@@ -12,6 +12,7 @@ use super::Document;
 use super::inert::inert;
 use super::terminal::change_line;
 use super::terminal::facts;
+use super::weights;
 use crate::baseline::check::Verdict;
 use crate::report::Error;
 
@@ -27,7 +28,11 @@ const NAME: usize = 200;
 pub fn junit(document: &Document) -> Result<String, Error> {
     let mut report = Report::new("kinprobe check");
     for checked in &document.suites {
-        report.add_test_suite(suite(checked));
+        let mut suite = suite(checked);
+        if let Some(lineage) = &document.weights {
+            suite.add_property(Property::new("weights", weights::words(lineage)));
+        }
+        report.add_test_suite(suite);
     }
     report
         .to_string()

@@ -3,12 +3,15 @@
 mod annotations;
 mod inert;
 mod junit;
+mod review;
 mod terminal;
 #[cfg(test)]
 mod tests;
+mod weights;
 
 pub use annotations::annotations;
 pub use junit::junit;
+pub use review::Card;
 pub use terminal::screen as terminal;
 
 use serde::Serialize;
@@ -17,6 +20,7 @@ use super::error::Error;
 use super::json::pretty;
 use crate::baseline::check::Outcome;
 use crate::baseline::check::Verdict;
+use crate::verdict::Lineage;
 
 /// Schema tag of the document.
 pub const SCHEMA: &str = "kinprobe/check/v1";
@@ -44,6 +48,8 @@ pub struct Checked {
 pub struct Document {
     /// Program name and version.
     pub tool: String,
+    /// What the weights of the model that was accepted say beside those of this one, where both are at hand.
+    pub weights: Option<Lineage>,
     /// One per suite; at least one.
     pub suites: Vec<Checked>,
 }
@@ -53,6 +59,8 @@ struct Row<'a> {
     schema: &'static str,
     tool: &'a str,
     verdict: Verdict,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weights: Option<&'a Lineage>,
     suites: &'a [Checked],
 }
 
@@ -75,6 +83,7 @@ pub fn json(document: &Document) -> Result<String, Error> {
         schema: SCHEMA,
         tool: &document.tool,
         verdict: document.verdict(),
+        weights: document.weights.as_ref(),
         suites: &document.suites,
     })?;
     // Stands inside strings only.

@@ -3,6 +3,7 @@
 use super::Checked;
 use super::Document;
 use super::inert::inert;
+use super::weights;
 use crate::baseline::check::ItemChange;
 use crate::baseline::check::Outcome;
 use crate::baseline::check::Verdict;
@@ -22,6 +23,9 @@ pub fn screen(document: &Document, style: Style) -> String {
     let mut lines = Vec::new();
     for checked in &document.suites {
         paragraph(checked, style, &mut lines);
+    }
+    if let Some(lineage) = &document.weights {
+        lines.extend(weights::lines(lineage));
     }
     lines.join("\n") + "\n"
 }
@@ -85,6 +89,12 @@ pub(super) fn facts(outcome: &Outcome) -> Vec<String> {
         facts.push(format!(
             "inside: the residual stream moved most after block {block}, by {:.2} % of its norm",
             100.0 * share
+        ));
+    }
+    if outcome.unasked > 0 {
+        facts.push(format!(
+            "decided after {} items; {} were not asked",
+            outcome.compared, outcome.unasked
         ));
     }
     let edge = &outcome.knife_edge;

@@ -51,6 +51,7 @@ fn document(text: &str, verdict: Verdict) -> Document {
         reason: "one of one".to_owned(),
         gate: Gate::default(),
         compared: 1,
+        unasked: 0,
         changed: vec![change],
         knife_edge: KnifeEdge {
             floor: 0.1,
@@ -77,6 +78,7 @@ fn document(text: &str, verdict: Verdict) -> Document {
     };
     Document {
         tool: "kinprobe".to_owned(),
+        weights: None,
         suites: vec![checked],
     }
 }
