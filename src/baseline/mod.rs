@@ -11,6 +11,7 @@ mod error;
 mod extract;
 mod file;
 mod inside;
+mod lines;
 mod make;
 mod noise;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use file::path;
 pub use file::read;
 pub use file::text;
 pub use file::write;
+pub use lines::lines;
 pub use make::make;
 pub use noise::SELF_RUN_ITEMS;
 pub use noise::noise_floor;

@@ -6,11 +6,13 @@ mod assemble;
 mod baseline;
 mod bench;
 mod check;
+mod ci;
 mod compare;
 mod demo;
 mod exit;
 mod global;
 mod inspect;
+mod lint;
 mod map;
 mod memory;
 mod methods;
@@ -70,6 +72,8 @@ enum Verb {
     Accept(accept::Args),
     /// Whether a model still answers as was accepted
     Check(check::Args),
+    /// Whether baselines and suites are whole; asks no model
+    Lint(lint::Args),
     /// Which of several candidates a model was made from: one, a mixture, or none
     Parents(parents::Args),
     /// One forward pass, looked at
@@ -102,6 +106,7 @@ pub fn main() -> ExitCode {
         Verb::Map(args) => map::run(args, &cli.global),
         Verb::Accept(args) => accept::run(args, &cli.global),
         Verb::Check(args) => check::run(args, &cli.global),
+        Verb::Lint(args) => lint::run(args, &cli.global),
         Verb::Parents(args) => parents::run(args, &cli.global),
         Verb::Probe(args) => probe::run(args, &cli.global),
         Verb::Suite(args) => suite::run(args, &cli.global),

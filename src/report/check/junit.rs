@@ -29,9 +29,12 @@ pub fn junit(document: &Document) -> Result<String, Error> {
     for checked in &document.suites {
         report.add_test_suite(suite(checked));
     }
-    report
+    let xml = report
         .to_string()
-        .map_err(|error| Error::Junit(error.to_string()))
+        .map_err(|error| Error::Junit(error.to_string()))?;
+    // Stands first at the root, whose name is ours. Jenkins' schema knows it of a suite alone.
+    let skipped = format!(" skipped=\"{}\"", report.skipped);
+    Ok(xml.replacen(&skipped, "", 1))
 }
 
 fn suite(checked: &Checked) -> TestSuite {

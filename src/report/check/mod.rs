@@ -1,14 +1,19 @@
-//! What came of checks against baselines: terminal, JSON, JUnit, annotations.
+//! What came of checks against baselines: terminal, JSON, JUnit, SARIF, Markdown, annotations.
 
 mod annotations;
 mod inert;
 mod junit;
+mod sarif;
+mod summary;
 mod terminal;
 #[cfg(test)]
 mod tests;
 
 pub use annotations::annotations;
 pub use junit::junit;
+pub use sarif::Place;
+pub use sarif::sarif;
+pub use summary::summary;
 pub use terminal::screen as terminal;
 
 use serde::Serialize;
