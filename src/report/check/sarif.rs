@@ -148,7 +148,10 @@ fn tool(named: &str) -> Tool {
 
 /// One category per model, so that a server does not take another model's results for a new run of this one.
 fn automation(checked: &Checked) -> AutomationDetails {
-    let label = inert(&checked.label, NAME).replace('/', "_");
+    let label = inert(&checked.label, NAME);
+    // A slash would begin a category of its own, and a bracket a link.
+    let harmless = |c: char| c.is_alphanumeric() || "-._=:@".contains(c);
+    let label = label.replace(|c| !harmless(c), "_");
     AutomationDetails {
         id: format!("kinprobe-check/{label}/"),
     }
