@@ -27,7 +27,10 @@ TAGS = {"div", "h3", "p", "table", "thead", "tbody", "tr", "th", "td", "code", "
 
 
 def junit(schema, path):
-    document = lxml.etree.parse(path)
+    try:
+        document = lxml.etree.parse(path)
+    except lxml.etree.XMLSyntaxError as error:
+        return [f"not XML: {error}"]
     schema.validate(document)
     return [str(error) for error in schema.error_log]
 
@@ -43,7 +46,9 @@ def sarif(validator, path):
 
 
 def summary(path):
-    page = cmarkgfm.github_flavored_markdown_to_html(path.read_text())
+    # With raw HTML let through, as nothing but the template's own may be there.
+    raw = cmarkgfm.cmark.Options.CMARK_OPT_UNSAFE
+    page = cmarkgfm.github_flavored_markdown_to_html(path.read_text(), options=raw)
     tree = lxml.html.fragment_fromstring(page, create_parent="div")
     wrong = [f"<{one.tag}>" for one in tree.iter() if one.tag not in TAGS]
     wrong += [f"{one.tag} {dict(one.attrib)}" for one in tree.iter() if set(one.attrib) - {"align"}]

@@ -105,6 +105,7 @@ fn hostile_text_is_inert() {
         let xml = junit(&document).unwrap();
         is_inert(&xml, 0);
         assert!(!xml.contains("<script") && !xml.contains("]]>"), "{xml}");
+        assert!(!xml.contains(['\u{fffe}', '\u{ffff}']), "not XML: {xml}");
         let page = summary(&document);
         is_inert(&page, 0);
         is_markdown_of_ours(&page);
