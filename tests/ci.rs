@@ -135,7 +135,7 @@ fn the_action_evaluates_nothing_and_says_what_came_of_it() {
             "fail",
             true,
         ),
-        (evil, "short-answer", "", 7, "error", false),
+        (evil, "short-answer", "", 1, "error", false),
         ("--help", evil, "", 2, "error", false),
         ("zoo:base-a", "short-answer", evil, 2, "error", false),
         ("zoo:base-a", "", "", 2, "error", false),
