@@ -309,3 +309,53 @@ fn missing_broken_and_incomparable_baselines_have_their_exit_codes() {
     let output = accepted.check("zoo:base-a", &["--alpha", "3"], &[]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
+
+#[test]
+fn sarif_points_at_the_changed_lines_and_summaries_are_appended() {
+    let accepted = Accepted::new(GENERATE, "exact");
+    let place = |name: &str| accepted.folder.path().join(name);
+    let (sarif, page, step) = (place("out/c.sarif"), place("out/s.md"), place("step.md"));
+    let more = [
+        "--sarif",
+        sarif.to_str().unwrap(),
+        "--summary",
+        page.to_str().unwrap(),
+    ];
+    let env = [("GITHUB_STEP_SUMMARY", step.to_str().unwrap())];
+    for _ in 0..2 {
+        let output = accepted.check("base-a=zoo:base-a-sibling", &more, &env);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+    }
+    let text = fs::read_to_string(&page).unwrap();
+    assert!(text.starts_with("### kinprobe check: FAIL"), "{text}");
+    assert_eq!(text.matches("### kinprobe check: FAIL").count(), 2);
+    assert!(!step.exists());
+    let output = accepted.check("zoo:base-a", &[&more[..], &["--github"]].concat(), &env);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(
+        fs::read_to_string(&step)
+            .unwrap()
+            .starts_with("### kinprobe check: pass")
+    );
+    let passed: Value = serde_json::from_slice(&fs::read(&sarif).unwrap()).unwrap();
+    assert_eq!(passed["runs"][0]["results"], Value::Array(Vec::new()));
+    let (_, document) = accepted.checked("base-a=zoo:base-a-sibling", &more);
+    let changed = document["suites"][0]["changed"].as_array().unwrap();
+    let log: Value = serde_json::from_slice(&fs::read(&sarif).unwrap()).unwrap();
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    assert!(changed.len() > 2 && results.len() == changed.len(), "{log}");
+    let baseline = fs::read_to_string(accepted.file()).unwrap();
+    let lines: Vec<&str> = baseline.lines().collect();
+    for (result, change) in results.iter().zip(changed) {
+        let place = &result["locations"][0]["physicalLocation"];
+        let uri = place["artifactLocation"]["uri"].as_str().unwrap();
+        assert!(
+            uri.ends_with("baselines/few-questions/base-a.json"),
+            "{uri}"
+        );
+        let line = place["region"]["startLine"].as_u64().unwrap() as usize;
+        let item = lines[line - 1].trim().trim_end_matches(',');
+        let item: Value = serde_json::from_str(item).unwrap();
+        assert_eq!(item["id"], change["item"]);
+    }
+}

@@ -4,6 +4,7 @@
 mod architecture;
 mod baselines;
 mod bench;
+mod ci;
 mod cli;
 mod common;
 mod equivalence;

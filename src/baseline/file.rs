@@ -184,7 +184,8 @@ pub fn read(path: &Path) -> Result<Baseline, Error> {
     at_odds(&baseline).map_or(Ok(baseline), |reason| Err(broken(reason)))
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, Error> {
+/// All of the file, unless it is too large.
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, Error> {
     let io = |source: std::io::Error| match source.kind() {
         std::io::ErrorKind::NotFound => Error::Missing {
             path: path.to_owned(),

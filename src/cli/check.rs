@@ -18,6 +18,7 @@ use crate::cli::baseline::FOLDER;
 use crate::cli::baseline::GateArgs;
 use crate::cli::baseline::open;
 use crate::cli::baseline::suites;
+use crate::cli::ci;
 use crate::cli::exit;
 use crate::cli::memory::Memory;
 use crate::cli::run;
@@ -45,7 +46,13 @@ pub struct Args {
     /// Write the result as JUnit XML, too
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Annotate the workflow of a GitHub action (on stderr)
+    /// Write what changed as SARIF 2.1.0, too, at its lines of the baselines
+    #[arg(long, value_name = "FILE")]
+    sarif: Option<PathBuf>,
+    /// Append a summary in Markdown to this file, too
+    #[arg(long, value_name = "FILE")]
+    summary: Option<PathBuf>,
+    /// Annotate the workflow of a GitHub action (on stderr), and add to the summary of its step
     #[arg(long)]
     github: bool,
     /// The model that was accepted, if it is at hand: what was done to it is read off its weights
@@ -119,6 +126,10 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     if let Some(file) = &args.junit {
         write_junit(file, &document)?;
     }
+    if let Some(file) = &args.sarif {
+        ci::write_sarif(file, &document, suites.iter().map(place))?;
+    }
+    ci::write_summary(global, args.summary.as_deref(), args.github, &document)?;
     if args.github {
         std::io::stderr().write_all(report::check::annotations(&document).as_bytes())?;
     }

@@ -7,11 +7,13 @@ mod assemble;
 mod baseline;
 mod bench;
 mod check;
+mod ci;
 mod compare;
 mod demo;
 mod exit;
 mod global;
 mod inspect;
+mod lint;
 mod map;
 mod memory;
 mod methods;
@@ -75,6 +77,8 @@ enum Verb {
     Check(check::Args),
     /// What changed since it was accepted, item by item, to accept or to leave
     Review(review::Args),
+    /// Whether baselines and suites are whole; asks no model
+    Lint(lint::Args),
     /// Which of several candidates a model was made from: one, a mixture, or none
     Parents(parents::Args),
     /// One forward pass, looked at
@@ -108,6 +112,7 @@ pub fn main() -> ExitCode {
         Verb::Accept(args) => accept::run(args, &cli.global),
         Verb::Check(args) => check::run(args, &cli.global),
         Verb::Review(args) => review::run(args, &cli.global),
+        Verb::Lint(args) => lint::run(args, &cli.global),
         Verb::Parents(args) => parents::run(args, &cli.global),
         Verb::Probe(args) => probe::run(args, &cli.global),
         Verb::Suite(args) => suite::run(args, &cli.global),

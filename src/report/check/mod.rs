@@ -1,9 +1,11 @@
-//! What came of checks against baselines: terminal, JSON, JUnit, annotations.
+//! What came of checks against baselines: terminal, JSON, JUnit, SARIF, Markdown, annotations.
 
 mod annotations;
 mod inert;
 mod junit;
 mod review;
+mod sarif;
+mod summary;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -12,6 +14,9 @@ mod weights;
 pub use annotations::annotations;
 pub use junit::junit;
 pub use review::Card;
+pub use sarif::Place;
+pub use sarif::sarif;
+pub use summary::summary;
 pub use terminal::screen as terminal;
 
 use serde::Serialize;
