@@ -359,3 +359,82 @@ fn sarif_points_at_the_changed_lines_and_summaries_are_appended() {
         assert_eq!(item["id"], change["item"]);
     }
 }
+
+#[test]
+fn weights_say_what_was_done_where_they_are_at_hand() {
+    let accepted = Accepted::new(GENERATE, "exact");
+    let out = accepted.folder.path().join("rounded");
+    let out = out.to_str().unwrap();
+    let launder = [
+        "zoo",
+        "launder",
+        "zoo:base-a",
+        "--with",
+        "round=4",
+        "-o",
+        out,
+    ];
+    let output = kinprobe(&launder);
+    assert!(output.status.success(), "{output:?}");
+    for (model, conclusion, relation) in [
+        (out, "related", Value::from("quantised")),
+        (
+            "zoo:base-a-finetuned-light",
+            "related",
+            Value::from("fine_tuned"),
+        ),
+        ("zoo:base-b", "independent", Value::Null),
+    ] {
+        let model = format!("base-a={model}");
+        let (code, document) = accepted.checked(&model, &["--was", "zoo:base-a"]);
+        assert_eq!(code, 1, "{document}");
+        let weights = &document["weights"];
+        assert_eq!(weights["conclusion"], conclusion, "{weights}");
+        assert_eq!(weights["relation"], relation, "{weights}");
+    }
+    // Another model than the one that was accepted says nothing.
+    let output = accepted.check("zoo:base-a", &["--was", "zoo:base-b"], &[]);
+    assert_eq!(output.status.code(), Some(6), "{output:?}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn an_early_check_asks_no_more_than_it_needs() {
+    let accepted = Accepted::new(GENERATE, "exact");
+    let (code, document) = accepted.checked("base-a=zoo:base-b", &["--early"]);
+    assert_eq!(code, 1, "{document}");
+    let unasked = document["suites"][0]["unasked"].as_u64().unwrap();
+    assert!(unasked > 0 && unasked < ITEMS as u64, "{document}");
+    let (code, document) = accepted.checked("zoo:base-a", &["--early"]);
+    assert_eq!(code, 0, "{document}");
+    assert_eq!(document["suites"][0]["compared"], ITEMS);
+    assert_eq!(document["suites"][0]["vanished"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn a_review_needs_a_person() {
+    let accepted = Accepted::new(GENERATE, "exact");
+    let before = all_files(Path::new(&accepted.place()));
+    let place = accepted.place();
+    let args = [
+        "review",
+        "base-a=zoo:base-b",
+        "--suite",
+        &accepted.suite,
+        "--baseline",
+        &place,
+    ];
+    for (env, words) in [
+        (&[][..], ["kinprobe check", "kinprobe accept"]),
+        (&[("CI", "true")][..], ["CI is set", "kinprobe check"]),
+    ] {
+        let output = program(&args, env);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let line = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(line.lines().count(), 1, "{line}");
+        for words in words {
+            assert!(line.contains(words), "{line}");
+        }
+    }
+    assert_eq!(all_files(Path::new(&place)), before);
+}

@@ -41,7 +41,9 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     if global.json {
         global.json_result(&json!({ "schema": "kinprobe/lint/v1", "files": rows }))?;
     } else if broken.is_empty() {
-        global.result(&format!("{} files are whole", rows.len()))?;
+        let files = rows.len();
+        let are = if files == 1 { "file is" } else { "files are" };
+        global.result(&format!("{files} {are} whole"))?;
     }
     // The last becomes the program's own error line.
     let Some(last) = broken.pop() else {
