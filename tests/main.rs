@@ -7,6 +7,10 @@ mod bench;
 mod ci;
 mod cli;
 mod common;
+#[cfg(feature = "endpoint")]
+mod endpoint;
+#[cfg(feature = "endpoint")]
+mod endpoint_faults;
 mod equivalence;
 mod evidence;
 mod families;

@@ -204,7 +204,7 @@ impl Runner for Eye {
             guess => format!("guess {}", guess & 1),
         };
         Ok(Answer {
-            prompt_tokens: 1,
+            prompt_tokens: Some(1),
             text,
             tokens: vec![1],
             top: Vec::new(),

@@ -96,7 +96,7 @@ impl Runner for Parrot {
             .map(|at| (number * 100 + at) as f32 / 7.0 + self.shift)
             .collect();
         Ok(Answer {
-            prompt_tokens: number,
+            prompt_tokens: Some(number),
             tokens: vec![number as u32, 1],
             top: vec![Candidate {
                 token: 9,

@@ -11,32 +11,58 @@ use sha2::Sha256;
 
 use super::Bound;
 use crate::model::Model;
+use crate::model::SERVED;
 use crate::model::Tokenizer;
 use crate::record::Header;
 
 /// Most that is read of the file that has the template.
 const MAX_CONFIG: u64 = 16 << 20;
+/// What no server shows of a model, as a baseline calls it.
+const UNSEEN: [&str; 5] = ["chat_template", "device", "dtype", "tokenizer", "weights"];
 /// Where GGUF files keep it.
 const GGUF_TEMPLATE: &str = "tokenizer.chat_template";
 
 /// Of `model`'s files and of the recording that `header` heads.
 pub fn bound(model: &Model, header: &Header) -> Bound {
+    if model.is_served() {
+        return of_endpoint(header);
+    }
     let (engine, device) = match header.engine.rsplit_once(", ") {
         Some((engine, device)) => (engine, device),
         None => (header.engine.as_str(), "unknown"),
     };
     Bound {
+        absent: header.absent.clone(),
         chat_template: template(model).map(|text| sha256(text.as_bytes())),
         decoding: header.decoding.clone(),
-        device: device.to_owned(),
-        dtype: dtype(model),
+        device: Some(device.to_owned()),
+        dtype: Some(dtype(model)),
         engine: engine.to_owned(),
         model: header.model_digest.clone(),
         suite: header.suite.clone(),
         suite_sha256: header.suite_sha256.clone(),
         suite_version: header.suite_version,
         tokenizer: model.tokenizer.as_ref().ok().map(Tokenizer::digest),
-        weights: weights(model),
+        weights: Some(weights(model)),
+    }
+}
+
+/// Of a recording alone: a server shows nothing of the model.
+fn of_endpoint(header: &Header) -> Bound {
+    let unseen = UNSEEN.map(|what| (what.to_owned(), SERVED.to_owned()));
+    Bound {
+        absent: header.absent.clone().into_iter().chain(unseen).collect(),
+        chat_template: None,
+        decoding: header.decoding.clone(),
+        device: None,
+        dtype: None,
+        engine: header.engine.clone(),
+        model: header.model_digest.clone(),
+        suite: header.suite.clone(),
+        suite_sha256: header.suite_sha256.clone(),
+        suite_version: header.suite_version,
+        tokenizer: None,
+        weights: None,
     }
 }
 

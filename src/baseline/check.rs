@@ -331,7 +331,7 @@ pub fn comparable(before: &Bound, now: &Bound) -> Result<(), String> {
             now.suite_sha256.clone(),
         ),
         ("decoding", before.decoding.clone(), now.decoding.clone()),
-        ("device", before.device.clone(), now.device.clone()),
+        ("device", device(before, now), device(now, before)),
     ] {
         if a != b {
             let shown = |text| crate::text::ModelText::new(text).clipped(80);
@@ -339,6 +339,12 @@ pub fn comparable(before: &Bound, now: &Bound) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Of `one`, where both are known: what a server does not tell cannot make its answers incomparable.
+fn device(one: &Bound, other: &Bound) -> String {
+    let both = one.device.as_ref().zip(other.device.as_ref());
+    both.map_or_else(String::new, |(one, _)| one.clone())
 }
 
 /// Whether one of the two has no answer where the other has one.

@@ -53,6 +53,9 @@ pub(super) fn item(score: &Score, record: &Record) -> Item {
         _ => None,
     };
     let top = record.top.iter().take(CANDIDATES);
+    // Candidates are compared by their ids: without those there is nothing to compare.
+    let top = top.map(|one| Some((one.token?, steps(one.logprob))));
+    let top: Option<Vec<(u32, i32)>> = top.collect();
     Item {
         answer: shown(&extracted),
         correct: record.correct,
@@ -62,7 +65,7 @@ pub(super) fn item(score: &Score, record: &Record) -> Item {
         margin,
         sha256: short_hash(&record.answer),
         tokens: record.tokens.iter().take(FIRST_TOKENS).copied().collect(),
-        top: top.map(|one| (one.token, steps(one.logprob))).collect(),
+        top: top.unwrap_or_default(),
     }
 }
 

@@ -22,6 +22,7 @@ pub use bound::bound;
 pub use bound::weights;
 pub use changed::Change;
 pub use changed::Changed;
+pub use changed::Unknown;
 pub use changed::changed;
 pub use check::check;
 pub use error::Error;
@@ -34,6 +35,8 @@ pub use make::make;
 pub use noise::SELF_RUN_ITEMS;
 pub use noise::noise_floor;
 pub use review::reviewed;
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -115,18 +118,23 @@ pub struct Aggregate {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bound {
+    /// What cannot be known of a served model and its answers, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub absent: BTreeMap<String, String>,
     /// `sha256:…` of the chat template, where the model brings one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat_template: Option<String>,
     /// Readout and its parameters, in words.
     pub decoding: String,
     /// `cpu` or `accelerator`.
-    pub device: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// Storage types of the weights, most numbers first.
-    pub dtype: String,
-    /// Program version and numeric type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<String>,
+    /// Program version and numeric type, or the server that was asked and what it says of itself.
     pub engine: String,
-    /// `sha256:…` over the model's files.
+    /// `sha256:…` over the model's files, or `endpoint:…` over what the server says of itself.
     pub model: String,
     /// Id.
     pub suite: String,
@@ -138,7 +146,8 @@ pub struct Bound {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<String>,
     /// `sha256:…` over the weight files.
-    pub weights: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<String>,
 }
 
 /// A block's mark: what its residual stream looks like on average, at the last token of the prompts.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::STEPS_PER_NAT;
+use crate::record::Candidate;
 use crate::record::Record;
 
 /// Items that are asked a second time to find it.
@@ -23,12 +24,17 @@ pub fn noise_floor(first: &[Record], second: &[Record]) -> f64 {
     moved.fold(1.0 / STEPS_PER_NAT, |most, one| most.max(2.0 * one))
 }
 
+/// By ids, or by texts where a server tells no ids.
+fn is_same(one: &Candidate, other: &Candidate) -> bool {
+    match (one.token, other.token) {
+        (Some(one), Some(other)) => one == other,
+        _ => one.text == other.text,
+    }
+}
+
 fn largest(before: &Record, now: &Record) -> f64 {
     let pairs = before.top.iter().filter_map(|candidate| {
-        let other = now
-            .top
-            .iter()
-            .find(|other| other.token == candidate.token)?;
+        let other = now.top.iter().find(|other| is_same(candidate, other))?;
         Some((candidate.logprob - other.logprob).abs())
     });
     pairs.fold(0.0, f64::max)

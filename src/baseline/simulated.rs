@@ -69,14 +69,14 @@ pub(super) fn records(world: &[Question]) -> Vec<Record> {
         top.sort_by(|a, b| b.1.total_cmp(&a.1));
         let answer = top[0].0;
         let candidate = |(token, logit): (usize, f64)| Candidate {
-            token: token as u32,
+            token: Some(token as u32),
             text: format!("t{token}"),
             logprob: logit - total,
         };
         Record {
             item: format!("item-{at:04}"),
             prompt_sha256: String::new(),
-            prompt_tokens: 4,
+            prompt_tokens: Some(4),
             answer: format!(" the answer is number {answer}, said in a sentence"),
             tokens: (0..40)
                 .map(|place| (100_000 + 7 * place + answer) as u32)
@@ -101,17 +101,18 @@ pub(super) fn of(world: &[Question]) -> Baseline {
     let floor = noise_floor(&first, &records(&again));
     let text = |text: &str| text.to_owned();
     let bound = Bound {
+        absent: Default::default(),
         chat_template: None,
         decoding: text("greedy"),
-        device: text("cpu"),
-        dtype: text("BF16"),
+        device: Some(text("cpu")),
+        dtype: Some(text("BF16")),
         engine: text("kinprobe, f32"),
         model: text("sha256:00"),
         suite: text("suite"),
         suite_sha256: text("00"),
         suite_version: 1,
         tokenizer: Some(text("sha256:00")),
-        weights: text("sha256:00"),
+        weights: Some(text("sha256:00")),
     };
     let accepted = Accepted {
         by: None,

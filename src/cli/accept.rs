@@ -23,6 +23,7 @@ use crate::cli::baseline::for_people;
 use crate::cli::baseline::made;
 use crate::cli::baseline::open;
 use crate::cli::baseline::suites;
+use crate::cli::endpoint::Asking;
 use crate::cli::exit;
 use crate::cli::memory::Memory;
 use crate::cli::run;
@@ -56,6 +57,8 @@ pub struct Args {
     gate: GateArgs,
     #[command(flatten)]
     memory: Memory,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 /// One file that was written.
@@ -85,7 +88,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let gate = args.gate.gate(Gate::default())?;
     let suites = suites(global, &args.suite)?;
     let label = run::label(&args.model);
-    let model = open(global, &args.model, &label)?;
+    let model = open(global, &args.model, &label, &args.asking)?;
     let runner = run::load(global, &model, args.memory.limit())?;
     let mut rows = Vec::new();
     for suite in &suites {

@@ -195,7 +195,7 @@ impl Side {
             revision: None,
             digest: manifest.model_digest.clone().unwrap_or_default(),
             architecture: "not known".to_owned(),
-            parameters: 0,
+            parameters: None,
             dtype: manifest.engine.clone(),
             dimensions: vec![
                 fact("sites", activations.sites.len().to_string()),

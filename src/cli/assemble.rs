@@ -15,6 +15,7 @@ use crate::cli::sampling;
 use crate::evidence::Assessment;
 use crate::evidence::Outcome;
 use crate::model::Model;
+use crate::model::SERVED;
 use crate::probe::Picture;
 use crate::record::Record;
 use crate::report::Report;
@@ -124,7 +125,7 @@ fn model_card(model: &Model) -> data::ModelCard {
         revision: model.artefacts.revision.clone(),
         digest: model.digest(),
         architecture: architecture(model),
-        parameters: model.parameters,
+        parameters: (!model.is_served()).then_some(model.parameters),
         dtype: main_dtype(model),
         dimensions,
         files: model
@@ -143,6 +144,9 @@ fn model_card(model: &Model) -> data::ModelCard {
 
 /// The storage type of most weights, by elements.
 fn main_dtype(model: &Model) -> String {
+    if model.is_served() {
+        return format!("not known: {SERVED}");
+    }
     let mut elements: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, tensor) in model.weights.store().iter() {
         *elements.entry(tensor.dtype.name).or_default() += tensor.shape.iter().product::<usize>();
@@ -155,6 +159,9 @@ fn main_dtype(model: &Model) -> String {
 
 /// The family that read it, or what the config calls itself.
 pub fn architecture(model: &Model) -> String {
+    if model.is_served() {
+        return format!("not known: {SERVED}");
+    }
     match (model.family, model.config.get("model_type")) {
         (Some(family), _) => family.to_owned(),
         (None, Some(Value::String(named))) => format!("{named} (not known to kinprobe)"),

@@ -11,6 +11,7 @@ use crate::baseline::Baseline;
 use crate::baseline::check::Gate;
 use crate::baseline::check::Tier;
 use crate::cli::Global;
+use crate::cli::endpoint::Asking;
 use crate::cli::exit;
 use crate::cli::progress::Bars;
 use crate::model::Model;
@@ -100,9 +101,10 @@ pub fn suites(global: &Global, named: &[String]) -> Result<Vec<Suite>> {
 ///
 /// # Errors
 /// A model that cannot be opened.
-pub fn open(global: &Global, reference: &ModelRef, label: &str) -> Result<Model> {
+pub fn open(global: &Global, reference: &ModelRef, label: &str, asking: &Asking) -> Result<Model> {
     let mut options = OpenOptions::from_env();
     options.offline |= global.offline;
+    options.endpoint = Some(asking.options()?);
     options.data_root = Some(source::data_root(global.data.as_deref())?);
     options.progress = Some(Bars::shared(global));
     Ok(Model::open(source::open(reference, &options)?, label)?)

@@ -19,6 +19,7 @@ use crate::cli::baseline::GateArgs;
 use crate::cli::baseline::open;
 use crate::cli::baseline::suites;
 use crate::cli::ci;
+use crate::cli::endpoint::Asking;
 use crate::cli::exit;
 use crate::cli::memory::Memory;
 use crate::cli::run;
@@ -27,6 +28,7 @@ use crate::probe::Suite;
 use crate::report;
 use crate::report::check::Checked;
 use crate::report::check::Document;
+use crate::source::Locator;
 use crate::source::ModelRef;
 
 /// Flags of `check`.
@@ -65,6 +67,8 @@ pub struct Args {
     gate: GateArgs,
     #[command(flatten)]
     memory: Memory,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 /// Reads the baselines, asks, compares.
@@ -79,7 +83,12 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     // All of them before any model is asked.
     let accepted = suites.iter().map(|suite| baseline::read(&place(suite)));
     let accepted = accepted.collect::<Result<Vec<Baseline>, _>>()?;
-    let model = open(global, &args.model, &label)?;
+    if args.was.is_some() && matches!(args.model.locator, Locator::Endpoint { .. }) {
+        return Err(exit::usage(
+            "--was reads off weights what was done to them, and an endpoint shows none: leave it out",
+        ));
+    }
+    let model = open(global, &args.model, &label, &args.asking)?;
     let runner = run::load(global, &model, args.memory.limit())?;
     let mut checked = Vec::new();
     for (suite, before) in suites.iter().zip(&accepted) {

@@ -6,12 +6,15 @@ use anyhow::Result;
 
 use crate::cli::Global;
 use crate::cli::assemble;
+use crate::cli::endpoint::Asking;
+use crate::cli::exit;
 use crate::cli::memory::Memory;
 use crate::cli::pipeline::Bench;
 use crate::cli::pipeline::Depth;
 use crate::cli::plan::Plan;
 use crate::cli::sampling::SAMPLE_MIB;
 use crate::cli::signs;
+use crate::model::SERVED;
 use crate::report;
 use crate::source::ModelRef;
 
@@ -50,6 +53,8 @@ pub struct Args {
     dry_run: bool,
     #[command(flatten)]
     memory: Memory,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 /// Open, plan, record, assess, judge, report.
@@ -59,9 +64,21 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         memory: args.memory.limit(),
         ..Bench::new(global, &args.suite, args.depth, args.seed)?
     };
+    bench.options.endpoint = Some(args.asking.options()?);
     bench.options.sample = (args.depth == Depth::Quick).then_some(args.sample << 20);
     let reference = bench.open(&args.reference, "reference")?;
     let suspect = bench.open(&args.suspect, "suspect")?;
+    if let Some(served) = [&reference, &suspect]
+        .into_iter()
+        .find(|one| one.is_served())
+        && args.depth != Depth::Full
+    {
+        return Err(exit::usage(format!(
+            "{}: {SERVED}, and depth {} asks for none: take --depth full",
+            served.artefacts.reference,
+            args.depth.name()
+        )));
+    }
     let [reference, suspect] = bench.with_roles(reference, suspect)?;
     bench.show_pictures([&reference, &suspect], &args.suite)?;
 

@@ -76,6 +76,8 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 pub fn bad_value(error: &clap::Error) -> ExitCode {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
+    // The value is quoted as it was typed, keys and all.
+    let line = source::without_secrets(line);
     let _ = writeln!(std::io::stderr(), "{}", ModelText::new(line));
     ExitCode::from(USAGE)
 }

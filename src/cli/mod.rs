@@ -10,6 +10,7 @@ mod check;
 mod ci;
 mod compare;
 mod demo;
+mod endpoint;
 mod exit;
 mod global;
 mod inspect;
@@ -44,7 +45,8 @@ pub use global::Global;
 #[derive(Debug, Parser)]
 #[command(name = "kinprobe", version, max_term_width = 100)]
 #[command(
-    after_help = "Models: a folder or file, hf:owner/name[@revision], gguf:path, zoo:name; \
+    after_help = "Models: a folder or file, hf:owner/name[@revision], gguf:path, zoo:name, \
+    openai:model@http(s)://host/v1 (answers alone); \
     prefix label= to name one.\nExit codes: 0 done, 1 a gate failed, 2 usage, 3 a gate is undecided, \
     4 nothing to do, 5 too many item errors, 6 integrity or not comparable, 7 model failure, 130 interrupted."
 )]

@@ -16,6 +16,7 @@ use crate::evidence::Pair;
 use crate::evidence::Subject;
 use crate::model::DecoderSpec;
 use crate::model::Model;
+use crate::model::SERVED;
 use crate::model::mapping;
 use crate::model::sample::Sample;
 use crate::probe;
@@ -159,7 +160,8 @@ impl<'g> Bench<'g> {
     /// Both models of a pair; where the tensors of one have names that say nothing, with the roles that
     /// the other's have.
     pub fn with_roles(&self, reference: Model, suspect: Model) -> Result<[Model; 2]> {
-        if self.depth == Depth::Quick {
+        // What no weights are known of gives no roles and needs none.
+        if self.depth == Depth::Quick || reference.is_served() || suspect.is_served() {
             return Ok([reference, suspect]);
         }
         let suspect = match mapping::with_roles_of(&suspect, &reference)? {
@@ -197,6 +199,13 @@ impl<'g> Bench<'g> {
             Some(samples) => samples.map(Some),
             None => [None, None],
         };
+        if both.iter().any(|model| model.is_served()) {
+            // Where one side shows no weights, reading those of the other would be for nothing.
+            return Ok([
+                self.answers(reference, for_reference)?,
+                self.answers(suspect, for_suspect)?,
+            ]);
+        }
         Ok([
             self.record_unless(reference, of_reference, for_reference)?,
             self.record_unless(suspect, of_suspect, for_suspect)?,
@@ -208,6 +217,22 @@ impl<'g> Bench<'g> {
         let reason = self.not_run(&model, [&model, &model]);
         let sample = self.samples([&model, &model]).map(|[sample, _]| sample);
         self.record_unless(model, sample, reason)
+    }
+
+    /// Asks the suites and reads no weights but to run the model.
+    fn answers(&self, model: Model, missing: Option<String>) -> Result<Dossier> {
+        let mut dossier = Dossier {
+            model,
+            profile: None,
+            sample: None,
+            recordings: Vec::new(),
+            activations: None,
+            missing,
+        };
+        if dossier.missing.is_none() {
+            self.ask(&mut dossier)?;
+        }
+        Ok(dossier)
     }
 
     fn record_unless(
@@ -267,6 +292,11 @@ impl<'g> Bench<'g> {
         let mut known = pair.map(|dossier| dossier.model.digest()).to_vec();
         for (index, reference) in extra.iter().enumerate() {
             let model = self.open(reference, &format!("panel-{}", index + 1))?;
+            if model.is_served() && !pair.iter().any(|dossier| dossier.model.is_served()) {
+                return Err(exit::usage(format!(
+                    "--panel {reference}: {SERVED}, and the two models that are compared show more: name one with files"
+                )));
+            }
             if known[..pair.len()].contains(&model.digest()) {
                 return Err(exit::usage(format!(
                     "--panel {reference} is one of the two models that are compared: a panel is of others"
@@ -401,7 +431,11 @@ fn same_construction(one: &Model, other: &Model) -> bool {
 
 /// Why a model cannot be run at all.
 fn not_runnable(model: &Model) -> Option<String> {
-    let tokenizer = || model.tokenizer.as_ref().err().cloned();
+    // A server has the tokenizer of its model.
+    let tokenizer = || match model.is_served() {
+        true => None,
+        false => model.tokenizer.as_ref().err().cloned(),
+    };
     model.not_runnable().or_else(tokenizer)
 }
 

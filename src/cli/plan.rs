@@ -20,6 +20,7 @@ use crate::evidence;
 use crate::evidence::Evidence;
 use crate::evidence::Needs;
 use crate::model::Model;
+use crate::model::SERVED;
 use crate::model::sample::Sample;
 use crate::probe::Readout;
 use crate::probe::Suite;
@@ -53,13 +54,18 @@ pub fn shared_errors(root: &Path, suites: &[Suite]) -> Option<String> {
 struct PlannedModel {
     label: String,
     source: String,
-    parameters: u64,
+    /// Absent where a server does not show them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<u64>,
     weight_bytes: u64,
     /// At depth quick.
     #[serde(skip_serializing_if = "Option::is_none")]
     sample: Option<PlannedSample>,
-    prompt_tokens: usize,
+    /// Absent where a server has the tokenizer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_tokens: Option<usize>,
     answer_tokens: usize,
+    questions: usize,
     not_run: Option<String>,
     /// Where it is run and its weights do not fit into memory.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,18 +161,28 @@ impl Plan {
             duration(self.estimated_seconds)
         );
         for model in &self.models {
-            let run = match &model.not_run {
-                Some(reason) => format!("not run: {reason}"),
-                None => format!(
-                    "{} prompt and at most {} answer tokens",
-                    model.prompt_tokens, model.answer_tokens
+            let run = match (&model.not_run, model.prompt_tokens) {
+                (Some(reason), _) => format!("not run: {reason}"),
+                (None, Some(prompt)) => format!(
+                    "{prompt} prompt and at most {} answer tokens",
+                    model.answer_tokens
                 ),
+                (None, None) => format!(
+                    "{} questions and at most {} answer tokens",
+                    model.questions, model.answer_tokens
+                ),
+            };
+            let Some(parameters) = model.parameters else {
+                let label = ModelText::new(model.label.as_str());
+                let run = ModelText::new(run).clipped(160);
+                let _ = writeln!(text, "  {label}: {SERVED}; {run}");
+                continue;
             };
             let _ = writeln!(
                 text,
                 "  {}: {:.1} M parameters, {:.1} MB of weights; {}",
                 ModelText::new(model.label.as_str()),
-                model.parameters as f64 / 1e6,
+                parameters as f64 / 1e6,
                 model.weight_bytes as f64 / 1e6,
                 ModelText::new(run).clipped(160),
             );
@@ -216,13 +232,18 @@ fn planned(
     pair: [&Model; 2],
 ) -> PlannedModel {
     let not_run = bench.not_run(model, pair);
+    let served = model.is_served();
     let mut prompt_tokens = 0;
     let mut answer_tokens = 0;
-    if let (None, Ok(tokenizer)) = (&not_run, &model.tokenizer) {
+    let mut questions = 0;
+    if not_run.is_none() {
         let legible = |suite: &&Suite| suite.shows_pictures() || model.reads_text();
         for suite in bench.suites.iter().filter(legible) {
             for item in &suite.items {
-                prompt_tokens += tokenizer.encode(&item.prompt).map_or(0, |ids| ids.len());
+                questions += 1;
+                if let Ok(tokenizer) = &model.tokenizer {
+                    prompt_tokens += tokenizer.encode(&item.prompt).map_or(0, |ids| ids.len());
+                }
                 if let Readout::Generate { max_tokens, .. } = suite.readout {
                     answer_tokens += max_tokens;
                 }
@@ -236,7 +257,7 @@ fn planned(
         },
         label: model.label.clone(),
         source: model.artefacts.reference.clone(),
-        parameters: model.parameters,
+        parameters: (!served).then_some(model.parameters),
         weight_bytes: model.artefacts.weights.iter().map(|file| file.size).sum(),
         sample: sample.map(|sample| PlannedSample {
             budget_bytes: bench.options.sample.unwrap_or(0),
@@ -245,8 +266,9 @@ fn planned(
             tensors: sample.touched,
             of_tensors: sample.of_tensors,
         }),
-        prompt_tokens,
+        prompt_tokens: (!served).then_some(prompt_tokens),
         answer_tokens,
+        questions,
         not_run,
     }
 }
@@ -267,6 +289,9 @@ fn skipped(
     method: &dyn Evidence,
     pair: [&Model; 2],
 ) -> Option<String> {
+    if pair.iter().any(|model| model.is_served()) && !method.card().reads_answers() {
+        return Some(SERVED.to_owned());
+    }
     match method.card().needs {
         Needs::Config => None,
         Needs::Tokenizer => pair
@@ -307,13 +332,17 @@ impl Speed {
 
     /// Prompts are bound by arithmetic, answers (one token at a time) by reading the weights.
     fn seconds(&self, model: &PlannedModel) -> f64 {
-        let parameters = model.parameters as f64;
+        // How fast a server is, nobody knows before it is asked.
+        let Some(parameters) = model.parameters else {
+            return 0.0;
+        };
+        let parameters = parameters as f64;
         let read = model
             .sample
             .as_ref()
             .map_or(model.weight_bytes, |sample| sample.bytes);
         let read = read as f64 / self.bytes;
-        let prompts = 2.0 * parameters * model.prompt_tokens as f64 / self.flops;
+        let prompts = 2.0 * parameters * model.prompt_tokens.unwrap_or(0) as f64 / self.flops;
         let answers = 4.0 * parameters * model.answer_tokens as f64 / self.bytes;
         read + prompts + answers
     }

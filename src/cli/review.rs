@@ -21,6 +21,7 @@ use crate::cli::baseline::accepted;
 use crate::cli::baseline::for_people;
 use crate::cli::baseline::open;
 use crate::cli::baseline::suites;
+use crate::cli::endpoint::Asking;
 use crate::cli::exit;
 use crate::cli::memory::Memory;
 use crate::cli::run;
@@ -47,6 +48,8 @@ pub struct Args {
     gate: GateArgs,
     #[command(flatten)]
     memory: Memory,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 /// Reads the baselines, asks the model, shows what changed, writes what was accepted.
@@ -63,7 +66,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let place = |suite: &Suite| baseline::path(&args.baseline, &suite.id, &label);
     let before = suites.iter().map(|suite| baseline::read(&place(suite)));
     let before = before.collect::<Result<Vec<Baseline>, _>>()?;
-    let model = open(global, &args.model, &label)?;
+    let model = open(global, &args.model, &label, &args.asking)?;
     let runner = run::load(global, &model, args.memory.limit())?;
     let mut open = 0;
     for (suite, before) in suites.iter().zip(&before) {

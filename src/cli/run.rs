@@ -10,6 +10,7 @@ use anyhow::Context;
 use anyhow::Result;
 
 use crate::cli::Global;
+use crate::cli::endpoint::Asking;
 use crate::cli::exit;
 use crate::cli::memory;
 use crate::cli::memory::Memory;
@@ -29,6 +30,7 @@ use crate::record::Runner;
 use crate::record::import::AnswersRef;
 use crate::record::tapped::Pool;
 use crate::source;
+use crate::source::Locator;
 use crate::source::ModelRef;
 use crate::source::OpenOptions;
 use crate::text::ModelText;
@@ -66,6 +68,8 @@ pub struct Args {
     pool: Pool,
     #[command(flatten)]
     memory: Memory,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 /// Open, record, report; the same command goes on where an interrupted one stopped.
@@ -85,6 +89,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     }
     let mut options = OpenOptions::from_env();
     options.offline |= global.offline;
+    options.endpoint = Some(args.asking.options()?);
     options.data_root = Some(root);
     options.progress = Some(Bars::shared(global));
 
@@ -213,6 +218,10 @@ pub fn load<'m>(
     let label = ModelText::new(model.label.as_str()).to_string();
     let runner =
         record::load_within(model, limit).with_context(|| format!("{label} cannot be asked"))?;
+    if model.is_served() {
+        note_of_server(global, &label, &*runner);
+        return Ok(runner);
+    }
     let footprint = LocalRunner::footprint(model);
     if let (Some(limit), Ok(footprint)) = (limit, footprint)
         && !footprint.is_held_in(Some(limit))
@@ -220,6 +229,14 @@ pub fn load<'m>(
         global.note(&format!("{label}: {}", memory::words(&footprint, limit)));
     }
     Ok(runner)
+}
+
+/// What was asked, and what its answers will lack.
+fn note_of_server(global: &Global, label: &str, runner: &dyn Runner) {
+    global.note(&format!("{label}: {}", runner.engine()));
+    for (what, reason) in runner.absent() {
+        global.note(&format!("{label}: {what} are not recorded: {reason}"));
+    }
 }
 
 /// One label per model; two models of one name would write to one folder.
@@ -240,9 +257,10 @@ fn labels(models: &[ModelRef]) -> Result<Vec<String>> {
 
 /// What a model is called: its label, or the last part of its reference.
 pub fn label(model: &ModelRef) -> String {
-    match &model.label {
-        Some(label) => label.clone(),
-        None => short_name(&model.locator.to_string()),
+    match (&model.label, &model.locator) {
+        (Some(label), _) => label.clone(),
+        (None, Locator::Endpoint { model, .. }) => short_name(model),
+        (None, locator) => short_name(&locator.to_string()),
     }
 }
 

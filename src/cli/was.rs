@@ -27,11 +27,14 @@ pub fn lineage(
     let bench = Bench::new(global, &[], Depth::Standard, 0)?;
     let before = bench.open(was, "accepted")?;
     let weights = baseline::weights(&before);
-    if accepted.iter().any(|one| one.head.bound.weights != weights) {
+    if accepted
+        .iter()
+        .any(|one| one.head.bound.weights.as_deref() != Some(&weights))
+    {
         return Err(exit::coded(
             exit::INTEGRITY,
             format!(
-                "--was {was} is not the model that was accepted: its weights are others; name that one, or none"
+                "--was {was} is not the model that was accepted: its weights are others, or were behind an endpoint; name that one, or none"
             ),
         ));
     }

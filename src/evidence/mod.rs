@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::model::Model;
+use crate::model::SERVED;
 use crate::record::{Activations, Recording, WeightProfile};
 
 /// Areas in the order of a report: what decides first, what only describes last.
@@ -81,13 +82,23 @@ pub fn assess_all(
             started(method.card());
             Assessment {
                 card: method.card(),
-                outcome: match not_of_samples(method, pair) {
+                outcome: match not_of_endpoints(method, pair)
+                    .or_else(|| not_of_samples(method, pair))
+                {
                     Some(reason) => Ok(Outcome::NotApplicable(reason)),
                     None => method.assess(pair).map_err(|error| error.to_string()),
                 },
             }
         })
         .collect()
+}
+
+/// Why a method is not asked of models behind a server, if that is so.
+fn not_of_endpoints(method: &dyn Evidence, pair: &Pair<'_>) -> Option<String> {
+    let served = [pair.reference, pair.suspect]
+        .iter()
+        .any(|subject| subject.model.is_served());
+    (served && !method.card().reads_answers()).then(|| SERVED.to_owned())
 }
 
 /// Why a method is not asked of models of which only a sample was read, if that is so.
@@ -155,6 +166,16 @@ impl Card {
     /// calibration is made for it and no verdict reads it.
     pub fn is_for_comparison(&self) -> bool {
         self.family.starts_with("published.")
+    }
+
+    /// Whether answers are all it reads: all that a model behind a server has.
+    pub fn reads_answers(&self) -> bool {
+        match self.needs {
+            Needs::Answers => true,
+            // Of a panel there are answers and activations.
+            Needs::Panel => self.id.starts_with("behaviour."),
+            Needs::Config | Needs::Tokenizer | Needs::Weights | Needs::Activations => false,
+        }
     }
 }
 

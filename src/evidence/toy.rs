@@ -149,7 +149,7 @@ fn one_record(i: usize, answer: &str, correct: Option<bool>) -> Record {
     Record {
         item: format!("item-{i}"),
         prompt_sha256: String::new(),
-        prompt_tokens: 1,
+        prompt_tokens: Some(1),
         answer: answer.to_owned(),
         tokens: Vec::new(),
         top: Vec::new(),
@@ -173,6 +173,7 @@ fn recording(id: &str, records: Vec<Record>) -> Recording {
             suite_sha256: format!("sha of {id}"),
             decoding: "greedy".to_owned(),
             engine: String::new(),
+            absent: BTreeMap::new(),
         },
         records,
         texts: BTreeMap::new(),

@@ -76,7 +76,15 @@ pub struct Model {
     pub reader: Option<Result<Arc<reader::Blueprint>, String>>,
 }
 
+/// Why nothing but its answers is known of a model behind a server.
+pub const SERVED: &str = "an endpoint shows answers alone";
+
 impl Model {
+    /// Whether it is behind a server: it has no files, and answers are all there is of it.
+    pub fn is_served(&self) -> bool {
+        self.artefacts.endpoint.is_some()
+    }
+
     /// Whether it has a vision part that is run here.
     pub fn sees(&self) -> bool {
         if let Some(reader) = &self.reader {
@@ -91,8 +99,11 @@ impl Model {
         self.reader.is_none()
     }
 
-    /// Why it cannot be run, its tokenizer left aside; `None` where it can.
+    /// Why it cannot be run, its tokenizer left aside; `None` where it can, if only by a server.
     pub fn not_runnable(&self) -> Option<String> {
+        if self.is_served() {
+            return None;
+        }
         match (&self.reader, &self.spec) {
             (Some(Ok(_)), _) => None,
             (Some(Err(reason)), _) | (None, Err(reason)) => Some(reason.clone()),

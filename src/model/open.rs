@@ -15,7 +15,7 @@ use super::role::{Part, Role};
 use super::tensors::TensorStore;
 use super::tokenizer::Tokenizer;
 use super::weights::Weights;
-use super::{Error, Model};
+use super::{Error, Model, SERVED};
 use crate::source::{Artefact, Artefacts, Format};
 use crate::text::ModelText;
 
@@ -32,6 +32,9 @@ impl Model {
     /// # Errors
     /// Weight files or a config that are not what they should be.
     pub fn open(artefacts: Artefacts, label: &str) -> Result<Self, Error> {
+        if artefacts.endpoint.is_some() {
+            return Self::served(artefacts, label);
+        }
         let store = TensorStore::open(&artefacts)?;
         let mut caveats = storage_caveats(&store);
         let config = match (&artefacts.config, artefacts.format) {
@@ -70,6 +73,28 @@ impl Model {
             mapped: None,
             sight: None,
             reader,
+        })
+    }
+
+    /// What there is of a model behind a server: nothing but where it is.
+    fn served(artefacts: Artefacts, label: &str) -> Result<Self, Error> {
+        let (weights, _) = Weights::new(TensorStore::open(&artefacts)?, &BTreeMap::new());
+        Ok(Self {
+            label: label.to_owned(),
+            artefacts,
+            config: Map::new(),
+            family: None,
+            spec: Err(SERVED.to_owned()),
+            plan: Err(SERVED.to_owned()),
+            weights,
+            tokenizer: Err(SERVED.to_owned()),
+            parameters: 0,
+            caveats: vec![
+                "nothing is known of it but its answers; its digest is of what the server says of itself".to_owned(),
+            ],
+            mapped: None,
+            sight: None,
+            reader: None,
         })
     }
 

@@ -424,6 +424,7 @@ fn model(label: &str, weights: Weights) -> Model {
             others: Vec::new(),
             run: None,
             parts: None,
+            endpoint: None,
         },
         config: Map::new(),
         family: None,

@@ -73,6 +73,9 @@ pub enum Error {
     /// The model cannot be run here, though its files may be compared.
     #[error("{0}")]
     NotRunnable(String),
+    /// A served model does not answer any more.
+    #[error(transparent)]
+    Source(#[from] crate::source::Error),
     /// The model's files could not be read.
     #[error(transparent)]
     Model(#[from] crate::model::Error),

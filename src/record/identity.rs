@@ -12,7 +12,7 @@ use crate::probe::Suite;
 
 /// What a recording of `suite` by `runner` is filed under.
 pub fn header(runner: &dyn Runner, suite: &Suite) -> Header {
-    let decoding = decoding(&suite.readout);
+    let decoding = decoding(&suite.readout, runner.prompt_form());
     let mut header = Header {
         schema: RECORDING_SCHEMA.to_owned(),
         key: String::new(),
@@ -22,6 +22,7 @@ pub fn header(runner: &dyn Runner, suite: &Suite) -> Header {
         suite_sha256: suite.sha256.clone(),
         decoding,
         engine: runner.engine(),
+        absent: runner.absent(),
     };
     let canonical = serde_json::json!([
         header.schema,
@@ -45,15 +46,13 @@ pub(super) fn prompt_hash(item: &Item) -> String {
 }
 
 /// The readout in words; part of a recording's identity.
-fn decoding(readout: &Readout) -> String {
-    // Prompts go in as they are: a chat template would add text that differs between models.
-    const PROMPT: &str = "plain text, no chat template";
+fn decoding(readout: &Readout, prompt: &str) -> String {
     match readout {
         Readout::NextToken => {
-            format!("greedy, next token (continued to whole characters); {PROMPT}")
+            format!("greedy, next token (continued to whole characters); {prompt}")
         }
         Readout::Generate { max_tokens, stop } => format!(
-            "greedy, at most {max_tokens} tokens, stop at {} after any text; {PROMPT}",
+            "greedy, at most {max_tokens} tokens, stop at {} after any text; {prompt}",
             serde_json::json!(stop)
         ),
     }

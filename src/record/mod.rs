@@ -1,5 +1,7 @@
 //! What one model did, or is: facts about a single model from which evidence is later drawn.
 
+#[cfg(feature = "endpoint")]
+mod endpoint;
 mod error;
 mod form;
 mod identity;
@@ -18,6 +20,8 @@ mod score;
 mod store;
 pub mod tapped;
 
+#[cfg(feature = "endpoint")]
+pub use endpoint::EndpointRunner;
 pub use error::Error;
 pub use form::Form;
 pub use form::Signature;
@@ -67,7 +71,7 @@ pub struct Header {
     pub schema: String,
     /// `sha256:…` over model digest, suite hash, decoding and engine: the identity of the recording.
     pub key: String,
-    /// `sha256:…` of the model's files.
+    /// `sha256:…` of the model's files; of a served model `endpoint:…`, which is no digest of weights.
     pub model_digest: String,
     /// Suite id.
     pub suite: String,
@@ -77,8 +81,11 @@ pub struct Header {
     pub suite_sha256: String,
     /// Readout and its parameters, in words.
     pub decoding: String,
-    /// Program version and numeric type.
+    /// Program version and numeric type, or what was asked and what it says of itself.
     pub engine: String,
+    /// What the records cannot have, and why: member name -> reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub absent: BTreeMap<String, String>,
 }
 
 /// One answer.
@@ -88,13 +95,14 @@ pub struct Record {
     pub item: String,
     /// Hash of the rendered prompt.
     pub prompt_sha256: String,
-    /// Tokens of the prompt.
-    pub prompt_tokens: usize,
+    /// Tokens of the prompt, where they are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_tokens: Option<usize>,
     /// What the model said, as it came.
     pub answer: String,
-    /// Token ids of the answer.
+    /// Token ids of the answer; none where [`Header::absent`] says so.
     pub tokens: Vec<u32>,
-    /// Most probable first tokens of the answer, best first.
+    /// Most probable first tokens of the answer, best first; none where [`Header::absent`] says so.
     pub top: Vec<Candidate>,
     /// Whether it is right; `None` where there is no truth or no answer.
     pub correct: Option<bool>,
@@ -118,8 +126,9 @@ pub struct Record {
 /// One candidate for the first token of an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
-    /// Id.
-    pub token: u32,
+    /// Id, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<u32>,
     /// Its text.
     pub text: String,
     /// Natural logarithm of its probability, to a millionth.

@@ -10,7 +10,7 @@ pub(super) fn candidates(tokenizer: &Tokenizer, logits: &[f32]) -> Vec<Candidate
     top(logits, TOP)
         .into_iter()
         .map(|token| Candidate {
-            token,
+            token: Some(token),
             text: tokenizer.token_text(token).unwrap_or_default(),
             logprob: f64::from(logits[token as usize]) - total,
         })

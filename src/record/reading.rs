@@ -69,7 +69,7 @@ impl<'m> ReadingRunner<'m> {
         stop: &[String],
     ) -> Result<Answer, Failure> {
         let mut answer = Answer {
-            prompt_tokens: reading.prompt_tokens(),
+            prompt_tokens: Some(reading.prompt_tokens()),
             text: String::new(),
             tokens: Vec::new(),
             top: Vec::new(),

@@ -246,7 +246,7 @@ fn asked_of(suite: &Suite, item: &Item, answer: Result<Answer, Failure>) -> Resu
     let mut record = Record {
         item: item.id.clone(),
         prompt_sha256: prompt_hash(item),
-        prompt_tokens: 0,
+        prompt_tokens: None,
         answer: String::new(),
         tokens: Vec::new(),
         top: Vec::new(),

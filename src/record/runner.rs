@@ -1,8 +1,12 @@
 //! Who answers: anything that turns a prompt into an [`Answer`].
 
+use std::collections::BTreeMap;
+
 use rayon::prelude::*;
 
 use super::Candidate;
+#[cfg(feature = "endpoint")]
+use super::EndpointRunner;
 use super::Error;
 use super::LocalRunner;
 use super::Place;
@@ -33,12 +37,25 @@ pub struct Question<'a> {
 /// The same prompt always gets the same answer, whatever was asked before and on however many
 /// threads: recordings are compared token by token.
 pub trait Runner: Sync {
-    /// `sha256:…` of the model's files.
+    /// `sha256:…` of the model's files, or `endpoint:…` over what a server says of itself.
     fn identity(&self) -> &str;
 
     /// Program version, numeric type and device: what a recording's numbers depend on besides the
     /// model.
     fn engine(&self) -> String;
+
+    /// How prompts reach the model, in words.
+    ///
+    /// They go in as they are unless a server allows no such thing: a chat template adds text that differs
+    /// between models.
+    fn prompt_form(&self) -> &str {
+        "plain text, no chat template"
+    }
+
+    /// What its answers cannot have, and why: member of a record -> reason.
+    fn absent(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
 
     /// What is read inside the model at the last token of a prompt, with its widths, in the order of a
     /// forward pass; nothing where that cannot be.
@@ -128,7 +145,8 @@ pub(super) fn each<R: Runner + ?Sized>(
     numbered.map(answer).collect()
 }
 
-/// The runner of a model on this machine, its weights in memory: our decoder, or parts of its own.
+/// The runner of a model: on this machine, with its weights in memory, our decoder or parts of its own; behind
+/// a server, whoever asks that.
 ///
 /// # Errors
 /// [`Error::NotRunnable`] for a model that may be compared but not run, others for what went wrong.
@@ -141,6 +159,10 @@ pub fn load(model: &Model) -> Result<Box<dyn Runner + '_>, Error> {
 /// # Errors
 /// As [`load`].
 pub fn load_within(model: &Model, limit: Option<u64>) -> Result<Box<dyn Runner + '_>, Error> {
+    #[cfg(feature = "endpoint")]
+    if let Some(endpoint) = &model.artefacts.endpoint {
+        return Ok(Box::new(EndpointRunner::new(endpoint)));
+    }
     Ok(match model.reader {
         Some(_) => Box::new(ReadingRunner::load(model)?),
         None => Box::new(LocalRunner::load_within(model, limit)?),
@@ -150,11 +172,11 @@ pub fn load_within(model: &Model, limit: Option<u64>) -> Result<Box<dyn Runner +
 /// What a model said.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// Tokens of the prompt.
-    pub prompt_tokens: usize,
+    /// Tokens of the prompt, where they are counted.
+    pub prompt_tokens: Option<usize>,
     /// The continuation up to a stop string.
     pub text: String,
-    /// Its tokens, the end-of-text token not among them.
+    /// Its tokens, the end-of-text token not among them; none where ids are not known.
     pub tokens: Vec<u32>,
     /// The [`TOP`] most probable first tokens, best first.
     pub top: Vec<Candidate>,

@@ -44,8 +44,9 @@ pub struct ModelCard {
     pub digest: String,
     /// Family, or the config's `model_type` when unknown.
     pub architecture: String,
-    /// Number of parameters stored.
-    pub parameters: u64,
+    /// Number of parameters stored; absent where a server does not show them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<u64>,
     /// Storage type of most weights.
     pub dtype: String,
     /// `num_hidden_layers`, `hidden_size`, … as name and value.

@@ -88,6 +88,14 @@ pub enum Error {
         /// The file.
         name: String,
     },
+    /// A served model does not answer, or not in a way that can be compared.
+    #[error("openai:{reference}: {reason}")]
+    Endpoint {
+        /// `model@address`.
+        reference: String,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// A hub model could not be fetched.
     #[error("hf:{repo}: {reason}")]
     Hub {

@@ -221,6 +221,7 @@ fn pinned(
         others: rest.collect(),
         run: None,
         parts,
+        endpoint: None,
     })
 }
 

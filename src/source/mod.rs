@@ -3,6 +3,9 @@
 //! A [`ModelRef`] is what a user types; [`open`] turns it into [`Artefacts`]: the files on disk, each
 //! with its size and sha256, and the revision where there is one. Nothing here knows what a tensor is.
 
+mod address;
+#[cfg(feature = "endpoint")]
+pub mod endpoint;
 mod error;
 mod folder;
 #[cfg(feature = "hub")]
@@ -18,7 +21,12 @@ mod reference;
 mod root;
 mod zoo;
 
+pub use address::Address;
+pub use address::without_secrets;
+#[cfg(feature = "endpoint")]
+pub use endpoint::Endpoint;
 pub use error::Error;
+pub use options::EndpointOptions;
 pub use options::HubOptions;
 pub use options::OpenOptions;
 pub use options::Secret;
@@ -53,6 +61,64 @@ pub fn open(reference: &ModelRef, options: &OpenOptions) -> Result<Artefacts, Er
         Locator::Gguf(path) => local::open_gguf(path, spelling, options.sample, progress),
         Locator::Zoo(name) => zoo::open(name, options.data_root.as_deref(), spelling, progress),
         Locator::Hub { repo, revision } => open_hub(repo, revision.as_deref(), spelling, options),
+        Locator::Endpoint { model, base } => open_endpoint(model, base, spelling, options),
+    }
+}
+
+/// Asks the server what it is, where answers alone are enough.
+fn open_endpoint(
+    model: &str,
+    base: &Address,
+    reference: String,
+    options: &OpenOptions,
+) -> Result<Artefacts, Error> {
+    let refuse = |reason: &str| Error::Endpoint {
+        reference: format!("{model}@{base}"),
+        reason: reason.to_owned(),
+    };
+    let Some(asking) = &options.endpoint else {
+        return Err(refuse(
+            "an endpoint shows answers alone and this needs the model's files: name a folder, `hf:`, `gguf:` or \
+             `zoo:`; `run`, `compare`, `accept`, `check` and `review` take an endpoint",
+        ));
+    };
+    if options.offline {
+        return Err(refuse(
+            "offline no request is sent, and an endpoint has nothing else",
+        ));
+    }
+    Ok(Artefacts {
+        reference,
+        revision: None,
+        format: Format::Safetensors,
+        weights: Vec::new(),
+        config: None,
+        tokenizer: None,
+        others: Vec::new(),
+        run: None,
+        parts: None,
+        endpoint: Some(Endpoint::open(model, base, asking)?),
+    })
+}
+
+/// A served model; there is none in a build without the `endpoint` feature.
+#[cfg(not(feature = "endpoint"))]
+#[derive(Debug)]
+pub enum Endpoint {}
+
+#[cfg(not(feature = "endpoint"))]
+impl Endpoint {
+    fn open(model: &str, base: &Address, _: &EndpointOptions) -> Result<Arc<Self>, Error> {
+        Err(Error::Endpoint {
+            reference: format!("{model}@{base}"),
+            reason: "this kinprobe was built without its `endpoint` feature; build it with that"
+                .to_owned(),
+        })
+    }
+
+    /// `endpoint:…` over what the server says of itself.
+    pub fn identity(&self) -> &str {
+        match *self {}
     }
 }
 
@@ -132,6 +198,8 @@ pub struct Artefacts {
     pub run: Option<String>,
     /// The weight files, where only parts of them are read.
     pub parts: Option<Arc<Parts>>,
+    /// The server, where the model is behind one: then there are no files.
+    pub endpoint: Option<Arc<Endpoint>>,
 }
 
 impl Artefacts {
@@ -148,8 +216,12 @@ impl Artefacts {
     ///
     /// Names, places and the other files do not enter, so that the same model has the same digest
     /// as a folder, from the hub and under other file names. Where files were not read as a whole and
-    /// nobody told their digests, it is `unread:…` and stands for the reference alone.
+    /// nobody told their digests, it is `unread:…` and stands for the reference alone; of a server, which shows
+    /// no files, it is `endpoint:…` over what the server says of itself.
     pub fn digest(&self) -> String {
+        if let Some(endpoint) = &self.endpoint {
+            return endpoint.identity().to_owned();
+        }
         let kinds = [
             ("weights", self.weights.as_slice()),
             ("config", self.config.as_slice()),

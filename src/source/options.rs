@@ -27,6 +27,31 @@ pub struct OpenOptions {
     pub hub: HubOptions,
     /// Read parts of the weight files only, where all of them have more bytes than this.
     pub sample: Option<u64>,
+    /// How served models are asked; without it they are refused, as whoever needs a model's files does.
+    pub endpoint: Option<EndpointOptions>,
+}
+
+/// How models behind a server are asked.
+#[derive(Debug, Clone)]
+pub struct EndpointOptions {
+    /// Sent with every request, to the address that was named and nowhere else.
+    pub key: Option<Secret>,
+    /// The environment variable that it stands in, for messages.
+    pub key_name: String,
+    /// Whether it may be sent where others can read it, over plain http to another machine.
+    pub key_in_clear: bool,
+    /// Requests in flight, from 1.
+    pub concurrency: usize,
+    /// Longest wait for a connection.
+    pub connect_timeout: Duration,
+    /// Longest wait for a whole answer.
+    pub timeout: Duration,
+    /// How often a request that failed for a passing reason is repeated.
+    pub retries: usize,
+    /// First pause before a request is repeated; it doubles.
+    pub pause: Duration,
+    /// Longest pause, also where the server asks for a longer one.
+    pub longest_pause: Duration,
 }
 
 /// Where hub models come from and how long to wait for them.
@@ -86,6 +111,7 @@ impl OpenOptions {
             data_root: get("KINPROBE_DATA").map(PathBuf::from),
             progress: None,
             sample: None,
+            endpoint: None,
             hub: HubOptions {
                 endpoint: text("HF_ENDPOINT").unwrap_or_else(|| HUB.to_owned()),
                 cache,
@@ -126,6 +152,22 @@ impl Default for HubOptions {
     }
 }
 
+impl Default for EndpointOptions {
+    fn default() -> Self {
+        EndpointOptions {
+            key: None,
+            key_name: "OPENAI_API_KEY".to_owned(),
+            key_in_clear: false,
+            concurrency: 4,
+            connect_timeout: Duration::from_secs(15),
+            timeout: Duration::from_secs(120),
+            retries: 4,
+            pause: Duration::from_millis(500),
+            longest_pause: Duration::from_secs(60),
+        }
+    }
+}
+
 impl Secret {
     /// The text without surrounding white space; `None` if nothing is left.
     pub fn new(text: &str) -> Option<Self> {
@@ -133,7 +175,7 @@ impl Secret {
         (!text.is_empty()).then(|| Secret(text.to_owned()))
     }
 
-    #[cfg(any(test, feature = "hub"))]
+    #[cfg(any(test, feature = "hub", feature = "endpoint"))]
     pub(super) fn expose(&self) -> &str {
         &self.0
     }

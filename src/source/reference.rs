@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::Error;
+use super::address::Address;
+use super::address::without_secrets;
 
-/// The forms that [`ModelRef`] reads today, for error messages.
-const FORMS: &str =
-    "a path, `hf:owner/name[@revision]`, `gguf:path` or `zoo:name`, each with an optional `label=`";
-
-/// Schemes of the design that are not there yet.
-const PLANNED: [&str; 1] = ["openai"];
+/// The forms that [`ModelRef`] reads, for error messages.
+const FORMS: &str = "a path, `hf:owner/name[@revision]`, `gguf:path`, `zoo:name` or \
+    `openai:model@http(s)://host[:port]/v1`, each with an optional `label=`";
 
 /// Schemes of answers, which are no models.
 const ANSWERS: [&str; 2] = ["run", "log"];
@@ -32,6 +31,13 @@ pub enum Locator {
     Gguf(PathBuf),
     /// A member of the shipped zoo.
     Zoo(String),
+    /// A model behind a server that speaks the OpenAI protocol: it shows answers alone.
+    Endpoint {
+        /// What the server calls it.
+        model: String,
+        /// Where the server is.
+        base: Address,
+    },
 }
 
 /// `[label=]locator`.
@@ -50,7 +56,7 @@ impl FromStr for ModelRef {
 
     fn from_str(given: &str) -> Result<Self, Error> {
         parse(given).map_err(|reason| Error::Reference {
-            given: given.to_owned(),
+            given: without_secrets(given),
             reason,
         })
     }
@@ -83,6 +89,7 @@ impl fmt::Display for Locator {
             }
             Locator::Gguf(path) => write!(f, "gguf:{}", path.display()),
             Locator::Zoo(name) => write!(f, "zoo:{name}"),
+            Locator::Endpoint { model, base } => write!(f, "openai:{model}@{base}"),
         }
     }
 }
@@ -135,19 +142,43 @@ fn parse_locator(text: &str) -> Result<Locator, String> {
         "gguf" => Ok(Locator::Gguf(PathBuf::from(rest))),
         "zoo" if is_plain_name(rest) => Ok(Locator::Zoo(rest.to_owned())),
         "zoo" => Err("a zoo name is 1 to 64 of A-Z a-z 0-9 . _ -".to_owned()),
+        "openai" => parse_endpoint(rest),
         "http" | "https" => Err(format!(
-            "addresses are not read; for a hub model write `hf:owner/name`; known are {FORMS}"
+            "addresses are not read; for a hub model write `hf:owner/name`, for a served one `openai:model@{}`; \
+             known are {FORMS}",
+            without_secrets(text)
         )),
         answers if ANSWERS.contains(&answers) => Err(format!(
             "`{answers}:` names recorded answers, which `kinprobe overlap` compares; models are {FORMS}"
-        )),
-        planned if PLANNED.contains(&planned) => Err(format!(
-            "`{planned}:` is not available in this version; known are {FORMS}"
         )),
         unknown => Err(format!(
             "unknown scheme `{unknown}:`; known are {FORMS} (for a path with `:` in its name write `./` in front)"
         )),
     }
+}
+
+/// `model@http://host/v1`; a model's name may hold `@`, so that the address begins at its scheme.
+fn parse_endpoint(text: &str) -> Result<Locator, String> {
+    let schemes = ["@http://", "@https://"];
+    let at = schemes.iter().filter_map(|scheme| text.find(scheme)).min();
+    let Some(at) = at else {
+        return Err(
+            "a served model is `openai:model@http(s)://host[:port]/v1`: the server's name for it, and the address \
+             before `/completions`"
+                .to_owned(),
+        );
+    };
+    let model = &text[..at];
+    let plain = |c: char| !c.is_whitespace() && !crate::text::is_unsafe(c);
+    if !(1..=200).contains(&model.len()) || !model.chars().all(plain) {
+        return Err(
+            "the server's name of a model is 1 to 200 bytes without white space".to_owned(),
+        );
+    }
+    Ok(Locator::Endpoint {
+        model: model.to_owned(),
+        base: text[at + 1..].parse()?,
+    })
 }
 
 /// `scheme:rest` where the scheme has two or more characters, so that `C:\` stays a path.
@@ -236,6 +267,9 @@ mod tests {
             "gguf:models/a b.bin",
             "x.y-1=zoo:base-a",
             "label=models/x=y",
+            "openai:llama@http://127.0.0.1:8000/v1",
+            "x=openai:@cf/meta/llama-3:8b@https://api.example.org/client/v4/ai/v1",
+            "openai:a=b@http://[::1]:80",
         ] {
             let reference = parsed(text);
             assert_eq!(reference.to_string(), text);
@@ -272,7 +306,7 @@ mod tests {
             assert!(!message.contains('\n'));
         }
         assert!(refused("log:jsonl:x").contains("kinprobe overlap"));
-        assert!(refused("openai:gpt@http://x").contains("not available in this version"));
+        assert!(refused("openai:gpt").contains("openai:model@http(s)://host"));
     }
 
     #[test]
@@ -297,6 +331,37 @@ mod tests {
         }
         let long = format!("{}=x", "a".repeat(65));
         assert!(refused(&long).contains("1 to 64"));
+    }
+
+    #[test]
+    fn an_address_is_in_one_spelling_and_carries_no_secret() {
+        let same = parsed("openai:m@HTTP://Example.org:8000/v1//").to_string();
+        assert_eq!(same, "openai:m@http://example.org:8000/v1");
+        for text in [
+            "openai:m@http://user:canary@host/v1",
+            "openai:m@https://canary@host/v1",
+            "openai:m@http://host/v1?api_key=canary",
+            "http://user:canary@host/v1",
+        ] {
+            let message = refused(text);
+            assert!(
+                !message.contains("canary") && !message.contains('\n'),
+                "{message}"
+            );
+        }
+        for text in [
+            "openai:@http://host/v1",
+            "openai:a b@http://host/v1",
+            "openai:m@http:///v1",
+            "openai:m@http://host:0/v1",
+            "openai:m@http://host:99999/v1",
+            "openai:m@http://ho st/v1",
+            "openai:m@http://host/v1#x",
+            "openai:m@http://host/../v1",
+            "openai:m@ftp://host/v1",
+        ] {
+            refused(text);
+        }
     }
 
     #[test]

@@ -5,16 +5,16 @@
 //! to a second address that plays the storage network.
 
 use std::collections::BTreeMap;
-use std::io::BufRead;
-use std::io::BufReader;
-use std::io::Write;
-use std::net::TcpListener;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use sha2::Digest;
+
+use super::http;
+use super::http::plain;
+use super::http::write_all;
 
 /// The commit that `main` stands for.
 pub const COMMIT: &str = "00112233445566778899aabbccddeeff00112233";
@@ -147,19 +147,8 @@ impl Hub {
 
 /// Starts a listener and gives its base address.
 fn serve(state: &Arc<Mutex<State>>, storage: Option<String>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
     let state = Arc::clone(state);
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let (state, storage) = (Arc::clone(&state), storage.clone());
-            std::thread::spawn(move || {
-                // A client that went away is part of some tests.
-                let _ = answer(&stream, &state, storage.as_deref());
-            });
-        }
-    });
-    address
+    http::serve(move |stream| answer(stream, &state, storage.as_deref()))
 }
 
 fn answer(stream: &TcpStream, shared: &Mutex<State>, storage: Option<&str>) -> std::io::Result<()> {
@@ -309,42 +298,14 @@ fn listing(repo: &str, files: &Files) -> String {
 }
 
 fn read_request(stream: &TcpStream, storage: bool) -> std::io::Result<Request> {
-    let mut lines = BufReader::new(stream).lines();
-    let first = lines.next().transpose()?.unwrap_or_default();
-    let mut words = first.split(' ').map(str::to_owned);
-    let mut request = Request {
-        method: words.next().unwrap_or_default(),
-        target: words.next().unwrap_or_default(),
-        authorization: None,
-        range: None,
+    let request = http::read_request(stream)?;
+    Ok(Request {
+        authorization: request.header("authorization"),
+        range: request.header("range"),
+        method: request.method,
+        target: request.target,
         storage,
-    };
-    for line in lines {
-        let line = line?;
-        let Some((key, value)) = line.split_once(": ") else {
-            break;
-        };
-        match key.to_ascii_lowercase().as_str() {
-            "authorization" => request.authorization = Some(value.to_owned()),
-            "range" => request.range = Some(value.to_owned()),
-            _ => {}
-        }
-    }
-    Ok(request)
-}
-
-fn plain(stream: &TcpStream, status: u16, body: &str) -> std::io::Result<()> {
-    let head = format!(
-        "HTTP/1.1 {status} Status\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    write_all(stream, head.as_bytes())?;
-    write_all(stream, body.as_bytes())
-}
-
-fn write_all(mut stream: &TcpStream, bytes: &[u8]) -> std::io::Result<()> {
-    stream.write_all(bytes)?;
-    stream.flush()
+    })
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -108,7 +108,7 @@ fn model(label: &str, source: &str, layers: usize) -> ModelCard {
         revision: hub.then(|| "4f2c9a1be0d7c5b38e6617f0a9d2c4b51e7f8a93".to_owned()),
         digest: format!("sha256:{}", "9f3a51c7".repeat(8)),
         architecture: "llama".to_owned(),
-        parameters: 110_000 * layers as u64,
+        parameters: Some(110_000 * layers as u64),
         dtype: "BF16".to_owned(),
         dimensions: vec![
             ("num_hidden_layers".to_owned(), layers.to_string()),

@@ -135,7 +135,7 @@ fn other_conditions_are_no_regression() {
         check(&before, &now, &settings(Tier::Answer)).unwrap_err()
     };
     assert!(refused(|bound| bound.suite_sha256.push('0')).contains("suite hash"));
-    assert!(refused(|bound| bound.device = "accelerator".to_owned()).contains("device"));
+    assert!(refused(|bound| bound.device = Some("accelerator".to_owned())).contains("device"));
     assert!(refused(|bound| bound.decoding.push('!')).contains("decoding"));
     let mut now = before.clone();
     now.head.bound.tokenizer = None;

@@ -37,7 +37,7 @@ pub(super) fn judge(pairs: &[Pair<'_>], gate: &Gate) -> Judgement {
     } else if known.is_empty() {
         (
             Verdict::Inconclusive,
-            "no item has probabilities".to_owned(),
+            "no item has probabilities of tokens whose ids both sides know; --tier answer needs none".to_owned(),
         )
     } else if most + UNKNOWN > abs {
         let reason = format!("the largest move of {most:.3} nats is within rounding of {abs}");

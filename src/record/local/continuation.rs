@@ -95,7 +95,7 @@ impl<'q> Continuation<'q> {
     /// As far as it came.
     pub fn answer(self) -> Answer {
         Answer {
-            prompt_tokens: self.start,
+            prompt_tokens: Some(self.start),
             text: self.text,
             tokens: self.ids[self.start..].to_vec(),
             top: self.top,

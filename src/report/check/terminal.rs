@@ -85,6 +85,13 @@ pub(super) fn facts(outcome: &Outcome) -> Vec<String> {
             what.join(", ")
         ));
     }
+    if !conditions.unknown.is_empty() {
+        let what: Vec<&str> = conditions.unknown.iter().map(|one| &*one.what).collect();
+        facts.push(format!(
+            "not known of an endpoint, so not compared: {}",
+            inert(&what.join(", "), PLACE)
+        ));
+    }
     if let Some((block, share)) = outcome.most_moved.filter(|(_, share)| *share > 0.0) {
         facts.push(format!(
             "inside: the residual stream moved most after block {block}, by {:.2} % of its norm",

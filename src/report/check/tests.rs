@@ -3,6 +3,7 @@
 use super::*;
 use crate::baseline::Aggregate;
 use crate::baseline::Changed;
+use crate::baseline::Unknown;
 use crate::baseline::check::Drop;
 use crate::baseline::check::Gate;
 use crate::baseline::check::ItemChange;
@@ -69,6 +70,10 @@ fn document(text: &str, verdict: Verdict) -> Document {
         conditions: Changed {
             summary: "other weights",
             changes: Vec::new(),
+            unknown: vec![Unknown {
+                what: text.clone(),
+                reason: text.clone(),
+            }],
         },
         most_moved: None,
     };

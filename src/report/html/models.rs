@@ -58,12 +58,16 @@ fn attributes(models: &[ModelCard]) -> Vec<Attribute> {
         }
     };
     let revision = |m: &ModelCard| shown(m.revision.as_deref().unwrap_or("none (not from a hub)"));
+    let parameters = |m: &ModelCard| {
+        m.parameters
+            .map_or_else(|| "not known".to_owned(), number::count)
+    };
     let mut lines = vec![
         line("source", true, &|m| shown(&m.source)),
         line("revision", true, &revision),
         line("digest", true, &|m| shown(&m.digest)),
         line("architecture", false, &|m| shown(&m.architecture)),
-        line("parameters", false, &|m| number::count(m.parameters)),
+        line("parameters", false, &parameters),
         line("stored as", false, &|m| shown(&m.dtype)),
     ];
     let mut names: Vec<&str> = Vec::new();
