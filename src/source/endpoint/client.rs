@@ -65,10 +65,10 @@ impl Client {
         let sent = base.is_private() || options.key_in_clear;
         let key_advice = match &options.key {
             None => format!("set {name} to a key"),
-            Some(_) if !sent => format!(
-                "no key was sent, because over plain http others could read it: use https, or name its variable \
-                 with --api-key-env"
-            ),
+            Some(_) if !sent => {
+                "no key was sent, since plain http shows it to others: use https, or --api-key-env"
+                    .to_owned()
+            }
             Some(_) => format!("the key in {name} was not accepted for it"),
         };
         let mut client = Self {

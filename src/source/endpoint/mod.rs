@@ -1,7 +1,7 @@
 //! Models behind a server that speaks the OpenAI protocol: `POST /completions`, or `/chat/completions`.
 //!
 //! A server may say anything of itself, and may be another one tomorrow behind the same name. So it is asked
-//! what it is before it is asked anything else ([`handshake`]); what it says is part of what its answers are
+//! what it is before it is asked anything else; what it says is part of what its answers are
 //! filed under, and is no digest of weights. Whatever it sends is a stranger's text of bounded size.
 
 mod client;
