@@ -48,6 +48,7 @@ fn full_of(toy: &Toy, seed: u64) -> Open {
         items: (0..80).map(|i| format!("item-{i}")).collect(),
         offsets: Vec::new(),
         tokens: None,
+        key_value_heads: None,
         sites: (0..4).flat_map(block).map(&mut site).collect(),
     };
     let mut open = Open::new(toy);

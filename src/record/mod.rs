@@ -162,6 +162,8 @@ pub struct Activations {
     /// Where rows are patterns of whole prompts, `[heads, tokens, tokens]`: their `tokens`, those of the
     /// longest prompt. A shorter prompt has zeros behind its end.
     pub tokens: Option<usize>,
+    /// Heads that keys and values consist of, one behind the other, where they are known.
+    pub key_value_heads: Option<usize>,
     /// In the order of a forward pass.
     pub sites: Vec<SiteActivations>,
 }

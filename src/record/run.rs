@@ -125,7 +125,8 @@ fn finished(
             || has_places(recording) && recording.vocabulary.as_deref() == runner.vocabulary();
         let inside = |activations: &Activations| {
             let seen = activations.sites.iter().map(|one| (one.site, one.width));
-            seen.eq(wanted.iter().copied())
+            let heads = activations.key_value_heads == runner.key_value_heads();
+            heads && seen.eq(wanted.iter().copied())
         };
         let inside = activations.as_ref().is_some_and(inside);
         wanted.is_empty() || inside && (!runner.reads_places() || along())

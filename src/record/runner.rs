@@ -46,6 +46,11 @@ pub trait Runner: Sync {
         &[]
     }
 
+    /// Heads that keys and values among [`Runner::sites`] consist of, where they are there.
+    fn key_value_heads(&self) -> Option<usize> {
+        None
+    }
+
     /// Whether answers to [`Readout::NextToken`] come with [`Answer::places`].
     fn reads_places(&self) -> bool {
         false

@@ -34,6 +34,7 @@ pub mod procrustes;
 pub mod provenance;
 pub mod random;
 pub mod ranking;
+pub mod relations;
 pub mod roc;
 pub mod signs;
 pub mod spectral;

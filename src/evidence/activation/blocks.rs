@@ -305,6 +305,7 @@ pub(super) mod toy {
             items: (0..n).map(|i| format!("item-{i:02}")).collect(),
             offsets: Vec::new(),
             tokens: None,
+            key_value_heads: None,
             sites,
         }
     }

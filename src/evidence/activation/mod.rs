@@ -23,6 +23,7 @@ mod topological_similarity;
 mod toys;
 mod unit_match;
 mod unit_order;
+mod unit_relations;
 mod unit_signs;
 
 use super::Evidence;
@@ -46,6 +47,7 @@ methods![
     &combined::Combined,
     &residual_order::ResidualOrder,
     &unit_order::UnitOrder,
+    &unit_relations::UnitRelations,
     &unit_signs::UnitSigns,
     &unit_match::UnitMatch,
     &seed_prints::SeedPrints,

@@ -115,6 +115,7 @@ pub fn read(path: &Path) -> Result<Tapped, Error> {
             items,
             offsets,
             tokens: whole.map(|whole| whole.tokens),
+            key_value_heads: manifest.key_value_heads,
             sites,
         },
         manifest,
