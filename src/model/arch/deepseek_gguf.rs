@@ -117,7 +117,7 @@ fn add_mscale(map: &mut Map<String, Value>) {
     let tenth = map.shift_remove("deepseek2.rope.scaling.yarn_log_multiplier");
     let entry = map.get_mut("rope_scaling").and_then(Value::as_object_mut);
     if let Some((tenth, entry)) = tenth.and_then(|tenth| tenth.as_f64()).zip(entry) {
-        let mscale = shortest(f64::from(tenth as f32 * 10.0));
+        let mscale = shortest(f64::from((10.0 * tenth) as f32));
         fill(
             entry,
             &[("mscale", json!(mscale)), ("mscale_all_dim", json!(mscale))],
