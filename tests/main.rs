@@ -10,6 +10,7 @@ mod common;
 mod equivalence;
 mod evidence;
 mod families;
+mod gguf_words;
 mod hostile;
 mod inside;
 mod invariance;
