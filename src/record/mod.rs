@@ -2,6 +2,7 @@
 
 mod error;
 mod form;
+pub mod grams;
 mod identity;
 pub mod import;
 mod inside;
