@@ -174,6 +174,7 @@ fn judged(reference: &Checkpoint, suspect: &Checkpoint) -> (Vec<Assessment>, Fin
         suspect: b.subject(),
         population: &population,
         derived: None,
+        references: &[],
         seed: 0,
         memo: evidence::Memo::default(),
     };

@@ -209,6 +209,7 @@ pub fn assessed(a: &Model, b: &Model) -> Vec<Assessment> {
         suspect: subject(1),
         population: &[],
         derived: None,
+        references: &[],
         seed: 0,
         memo: Memo::default(),
     };

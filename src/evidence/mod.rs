@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::model::Model;
+use crate::record::grams::ReferenceGrams;
 use crate::record::{Activations, Recording, WeightProfile};
 
 /// Areas in the order of a report: what decides first, what only describes last.
@@ -201,6 +202,9 @@ pub struct Pair<'a> {
     pub population: &'a [Subject<'a>],
     /// A pair known to be related, as positive control.
     pub derived: Option<(Subject<'a>, Subject<'a>)>,
+    /// Gram matrices of other models of independent runs, none of the pair's own, that stand in where too few
+    /// are at hand.
+    pub references: &'a [ReferenceGrams],
     /// Seeds every random choice.
     pub seed: u64,
     /// What several methods read and is found only once; starts empty.

@@ -48,6 +48,7 @@ pub(crate) fn pair<'a>(reference: &'a Open, suspect: &'a Open) -> Pair<'a> {
         suspect: suspect.subject(),
         population: &[],
         derived: None,
+        references: &[],
         seed: 0,
         memo: Memo::default(),
     }

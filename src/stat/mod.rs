@@ -36,6 +36,7 @@ pub mod random;
 pub mod ranking;
 pub mod roc;
 pub mod signs;
+pub mod span;
 pub mod spectral;
 pub mod tails;
 pub mod topology;

@@ -83,6 +83,7 @@ fn rows(models: [&Model; 2], seed: u64, trained: bool, work: &Work) -> Result<Ve
         suspect: subject(models[1]),
         population: &[],
         derived: None,
+        references: &[],
         seed,
         memo: Memo::default(),
     };

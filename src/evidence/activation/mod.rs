@@ -24,6 +24,7 @@ mod toys;
 mod unit_match;
 mod unit_order;
 mod unit_signs;
+mod value_spaces;
 
 use super::Evidence;
 pub use inside::Heard;
@@ -31,8 +32,8 @@ use inside::Inside;
 pub use inside::assess_heard;
 pub(in crate::evidence) use published::METHODS as PUBLISHED;
 
-/// The methods, as what they read and as what a report asks for; after them those that need independent
-/// models too.
+/// The methods, as what they read and as what a report asks for; after them those that need more of a model or
+/// independent ones too.
 macro_rules! methods {
     ($(&$method:path),* ; $(&$beside:path),* $(,)?) => {
         pub(super) static METHODS: &[&dyn Evidence] = &[$(&$method,)* $(&$beside),*];
@@ -59,4 +60,5 @@ methods![
     &attention_difference::AttentionDifference,
     &gradient_gram::GradientGram;
     &deconfounded_cka::DeconfoundedCka,
+    &value_spaces::ValueSpaces,
 ];

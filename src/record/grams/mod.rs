@@ -44,6 +44,27 @@ pub struct ReferenceGrams {
 }
 
 impl ReferenceGrams {
+    /// Of all blocks of what a toy was shown.
+    #[cfg(test)]
+    pub(crate) fn of_test_model(label: &str, of: &super::Activations) -> Self {
+        let stack = of.stack(crate::model::Site::ResidPost);
+        let rows = of.items.len();
+        let triangle = |values: &[f32]| CentredGram::new(values, rows).map(|gram| gram.triangle());
+        let items = of.items.iter().cloned();
+        Self {
+            label: label.to_owned(),
+            run: label.to_owned(),
+            digest: None,
+            shape: (stack.len(), stack.first().map_or(0, |one| one.1.width)),
+            items: items.enumerate().map(|(at, item)| (item, at)).collect(),
+            rows,
+            blocks: stack
+                .iter()
+                .filter_map(|(_, site)| triangle(&site.values))
+                .collect(),
+        }
+    }
+
     /// On `items`, in their order, block by block; `None` if it did not read all of them, and for a block to
     /// which they are all alike.
     pub fn on(&self, items: &[&str]) -> Option<Vec<Option<CentredGram>>> {

@@ -73,8 +73,8 @@ pub fn read(path: &Path) -> Result<Tapped, Error> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut columns: Vec<(Option<usize>, Vec<f32>)> = vec![(None, Vec::new()); sites.len()];
     for shard in &manifest.files {
-        let file = beside(folder, &shard.file, &shard.sha256)
-            .map_err(|reason| damaged(&path, reason))?;
+        let file =
+            beside(folder, &shard.file, &shard.sha256).map_err(|reason| damaged(&path, reason))?;
         let rows: usize = shard.items.iter().map(Heard::rows).sum();
         let wrong = |reason: String| damaged(&file, reason);
         let store = TensorStore::open_files([file.as_path()], Format::Safetensors)

@@ -10,10 +10,7 @@ impl CentredGram {
         // At unit length the squares of both triangles add up to 1.
         let scale = ((n * (n - 1)) as f64).sqrt();
         let row = |i: usize| &self.values[i * n + i + 1..(i + 1) * n];
-        (0..n)
-            .flat_map(row)
-            .map(|x| (x * scale) as f32)
-            .collect()
+        (0..n).flat_map(row).map(|x| (x * scale) as f32).collect()
     }
 
     /// Of what stands above the diagonal of a U-centred Gram matrix of `rows` items, on those of the items
