@@ -156,6 +156,7 @@ impl Opened {
             profile: Some(&self.profile),
             recordings: &[],
             activations: None,
+            patches: None,
             missing: Some("no suite was asked"),
         }
     }

@@ -23,6 +23,7 @@ use crate::probe;
 use crate::probe::Suite;
 use crate::record;
 use crate::record::Activations;
+use crate::record::Patches;
 use crate::record::Recording;
 use crate::record::RecordingStore;
 use crate::record::WeightProfile;
@@ -82,6 +83,7 @@ pub struct Dossier {
     pub profile: Option<WeightProfile>,
     pub recordings: Vec<Recording>,
     pub activations: Option<Activations>,
+    pub patches: Option<Patches>,
     pub missing: Option<String>,
     /// What was read of the weights, where not all of them were.
     pub sample: Option<Sample>,
@@ -95,6 +97,7 @@ impl Dossier {
             profile: self.profile.as_ref(),
             recordings: &self.recordings,
             activations: self.activations.as_ref(),
+            patches: self.patches.as_ref(),
             missing: self.missing.as_deref(),
         }
     }
@@ -227,8 +230,13 @@ impl<'g> Bench<'g> {
             sample,
             recordings: Vec::new(),
             activations: None,
+            patches: None,
             missing,
         };
+        if self.depth == Depth::Full && dossier.model.sees() {
+            // Parts that are not those of a known family are left to other evidence.
+            dossier.patches = record::patches(&dossier.model).ok();
+        }
         if dossier.missing.is_none() {
             self.ask(&mut dossier)?;
         }

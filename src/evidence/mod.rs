@@ -27,7 +27,7 @@ use serde::Serialize;
 
 use crate::model::Model;
 use crate::record::grams::ReferenceGrams;
-use crate::record::{Activations, Recording, WeightProfile};
+use crate::record::{Activations, Patches, Recording, WeightProfile};
 
 /// Areas in the order of a report: what decides first, what only describes last.
 static AREAS: &[&[&dyn Evidence]] = &[
@@ -188,6 +188,8 @@ pub struct Subject<'a> {
     pub recordings: &'a [Recording],
     /// Its activations.
     pub activations: Option<&'a Activations>,
+    /// What the parts of it that see make of random patches.
+    pub patches: Option<&'a Patches>,
     /// Why answers or activations are missing, in words.
     pub missing: Option<&'a str>,
 }

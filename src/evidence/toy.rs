@@ -36,6 +36,7 @@ impl Open {
             profile: Some(&self.profile),
             recordings: &self.recordings,
             activations: self.activations.as_ref(),
+            patches: None,
             missing: None,
         }
     }

@@ -102,6 +102,7 @@ impl Error {
             self,
             Self::Corrupt { .. }
                 | Self::Activations { .. }
+                | Self::ReferenceGrams { .. }
                 | Self::Foreign { .. }
                 | Self::Inconsistent { .. }
         )

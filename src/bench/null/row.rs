@@ -76,6 +76,7 @@ fn rows(models: [&Model; 2], seed: u64, trained: bool, work: &Work) -> Result<Ve
         profile: None,
         recordings: &[],
         activations: None,
+        patches: None,
         missing: None,
     };
     let pair = Pair {

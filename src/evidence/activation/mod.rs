@@ -25,6 +25,7 @@ mod unit_match;
 mod unit_order;
 mod unit_signs;
 mod value_spaces;
+mod vision_patches;
 
 use super::Evidence;
 pub use inside::Heard;
@@ -61,4 +62,5 @@ methods![
     &gradient_gram::GradientGram;
     &deconfounded_cka::DeconfoundedCka,
     &value_spaces::ValueSpaces,
+    &vision_patches::VisionPatches,
 ];
