@@ -39,7 +39,7 @@ pub(super) struct DeconfoundedCka;
 
 static CARD: Card = Card {
     id: "activation.deconfounded_cka",
-    version: 1,
+    version: 2,
     family: "activation.similarity",
     title: "debiased linear CKA beyond what independent models agree on",
     measures: "The U-centred Gram matrices of debiased linear CKA, block by block; of each, the part along the mean Gram \
