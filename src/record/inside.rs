@@ -80,7 +80,7 @@ fn units(spec: &DecoderSpec, layer: usize) -> Vec<(Site, usize)> {
 }
 
 /// At most `most` of `layers`, at equal steps, the first and the last among them.
-fn spaced(layers: &[usize], most: usize) -> Vec<usize> {
+pub(super) fn spaced(layers: &[usize], most: usize) -> Vec<usize> {
     match (layers.len(), most) {
         (count, most) if count <= most => layers.to_vec(),
         (_, 0) => Vec::new(),

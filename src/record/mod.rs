@@ -2,12 +2,14 @@
 
 mod error;
 mod form;
+pub mod grams;
 mod identity;
 pub mod import;
 mod inside;
 mod lens;
 mod local;
 mod numbers;
+mod patches;
 mod places;
 mod profile;
 mod projection;
@@ -24,6 +26,8 @@ pub use form::Signature;
 pub use identity::header;
 pub use inside::MOST_ROWS;
 pub use local::LocalRunner;
+pub use patches::Patches;
+pub use patches::patches;
 pub use places::Place;
 #[cfg(test)]
 pub(crate) use profile::of_test_model;

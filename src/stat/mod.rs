@@ -37,6 +37,7 @@ pub mod ranking;
 pub mod relations;
 pub mod roc;
 pub mod signs;
+pub mod span;
 pub mod spectral;
 pub mod tails;
 pub mod topology;

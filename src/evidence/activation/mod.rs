@@ -25,6 +25,8 @@ mod unit_match;
 mod unit_order;
 mod unit_relations;
 mod unit_signs;
+mod value_spaces;
+mod vision_patches;
 
 use super::Evidence;
 pub use inside::Heard;
@@ -32,8 +34,8 @@ use inside::Inside;
 pub use inside::assess_heard;
 pub(in crate::evidence) use published::METHODS as PUBLISHED;
 
-/// The methods, as what they read and as what a report asks for; after them those that need independent
-/// models too.
+/// The methods, as what they read and as what a report asks for; after them those that need more of a model or
+/// independent ones too.
 macro_rules! methods {
     ($(&$method:path),* ; $(&$beside:path),* $(,)?) => {
         pub(super) static METHODS: &[&dyn Evidence] = &[$(&$method,)* $(&$beside),*];
@@ -61,4 +63,6 @@ methods![
     &attention_difference::AttentionDifference,
     &gradient_gram::GradientGram;
     &deconfounded_cka::DeconfoundedCka,
+    &value_spaces::ValueSpaces,
+    &vision_patches::VisionPatches,
 ];
