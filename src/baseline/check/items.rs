@@ -16,32 +16,34 @@ const COIN: f64 = 0.5;
 pub(super) fn judge(pairs: &[Pair<'_>], gate: &Gate, differs: Differs) -> Judgement {
     let changed = pairs.iter().filter(|pair| differs(pair, gate).is_some());
     let (edge, sharp): (Vec<&Pair<'_>>, Vec<_>) = changed.partition(|pair| pair.knife_edge);
-    let (edge, sharp) = (edge.len(), sharp.len());
-    let close: Vec<f64> = pairs
-        .iter()
-        .filter(|pair| pair.is_close())
-        .map(turns)
-        .collect();
-    let (edges, all) = (close.len(), pairs.len());
+    let all = pairs.len();
     let say = |verdict, reason| Judgement { verdict, reason };
-    if sharp > 0 {
-        let excused = match edge {
+    if !sharp.is_empty() {
+        let excused = match edge.len() {
             0 => String::new(),
-            _ => format!(", {edge} of them on the knife's edge"),
+            edge => format!(", {edge} of them on the knife's edge"),
         };
-        let reason = format!("{} of {all} answers changed{excused}", sharp + edge);
-        return say(Verdict::Fail, reason);
+        let count = sharp.len() + edge.len();
+        return say(
+            Verdict::Fail,
+            format!("{count} of {all} answers changed{excused}"),
+        );
     }
-    let tail = ln_tail(edge, &close);
-    if edge > 0 && tail < gate.alpha.ln() {
+    let chances: Vec<f64> = pairs.iter().filter_map(turns).collect();
+    let turned = edge.iter().filter(|pair| turns(pair).is_some()).count();
+    let tail = ln_tail(turned, &chances);
+    if turned > 0 && tail < gate.alpha.ln() {
         let reason = format!(
-            "{edge} of {edges} answers on the knife's edge changed, more than coins would (p {:.1e})",
+            "{turned} of {} answers on the knife's edge changed, more than coins would (p {:.1e})",
+            chances.len(),
             tail.exp()
         );
         return say(Verdict::Fail, reason);
     }
+    let edge = edge.len();
+    let is_blunt = pairs.iter().all(Pair::is_close);
     // Where every answer is close, none of them can tell a change from noise, and few not even together.
-    if edges == all && (edge > 0 || ln_tail(all, &close) >= gate.alpha.ln()) {
+    if is_blunt && (edge > 0 || ln_tail(chances.len(), &chances) >= gate.alpha.ln()) {
         let reason = match all {
             0 => "no item is in both".to_owned(),
             _ => format!("all {all} answers are on the knife's edge"),
@@ -55,12 +57,12 @@ pub(super) fn judge(pairs: &[Pair<'_>], gate: &Gate, differs: Differs) -> Judgem
     say(Verdict::Pass, reason)
 }
 
-/// Chance that noise changes the answer at most: that one of its coins falls. Where it is not known how many there
-/// are, it may always.
-fn turns(pair: &Pair<'_>) -> f64 {
+/// Chance that noise changes the answer at most: that one of its coins falls. `None` for an answer that is not close,
+/// and where it is not known how many coins there are, as such an answer may always change.
+fn turns(pair: &Pair<'_>) -> Option<f64> {
     match pair.close {
-        Close::Few(coins) => 1.0 - (1.0 - COIN).powf(f64::from(coins)),
-        Close::Unknown => 1.0,
+        Close::Few(0) | Close::Unknown => None,
+        Close::Few(coins) => Some(1.0 - (1.0 - COIN).powf(f64::from(coins))),
     }
 }
 

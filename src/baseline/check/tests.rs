@@ -211,15 +211,15 @@ fn one_sharp_change_fails_and_a_knife_edge_does_not() {
     }
     // More of them than a coin would turn.
     let mut before = before;
-    before.items[..12]
+    before.items[..40]
         .iter_mut()
         .for_each(|item| (item.margin, item.later) = (Some(0.0), None));
     let mut now = before.clone();
-    now.items[..12].iter_mut().for_each(|item| other(item, 0));
+    now.items[..40].iter_mut().for_each(|item| other(item, 0));
     let outcome = check(&before, &now, &settings(Tier::Answer)).unwrap();
     assert_eq!(
         (outcome.verdict, outcome.knife_edge.changed),
-        (Verdict::Fail, 12)
+        (Verdict::Fail, 40)
     );
 }
 
