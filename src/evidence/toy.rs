@@ -155,6 +155,7 @@ fn one_record(i: usize, answer: &str, correct: Option<bool>) -> Record {
         answer: answer.to_owned(),
         tokens: Vec::new(),
         top: Vec::new(),
+        margins: Vec::new(),
         correct,
         fields: BTreeMap::new(),
         form: None,

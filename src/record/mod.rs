@@ -100,6 +100,11 @@ pub struct Record {
     pub tokens: Vec<u32>,
     /// Most probable first tokens of the answer, best first.
     pub top: Vec<Candidate>,
+    /// By how much each token was decided, and behind them that the text ends, where the model said so: the
+    /// logarithm of the odds against the best that would have made another answer, in nats, to a ten-thousandth.
+    /// Empty where that was not recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub margins: Vec<f64>,
     /// Whether it is right; `None` where there is no truth or no answer.
     pub correct: Option<bool>,
     /// Field by field, for structured answers.
