@@ -80,6 +80,7 @@ impl Rows {
             items: (0..DRAWS).flat_map(draw).collect(),
             offsets: Vec::new(),
             tokens: None,
+            key_value_heads: None,
             sites: self.0,
         }
     }

@@ -58,11 +58,11 @@ methods![
     &procrustes::Procrustes,
     &topological_similarity::TopologicalSimilarity,
     &key_value::KeyValue,
+    &value_spaces::ValueSpaces,
     &massive_activations::MassiveActivations,
     &logit_lens::LogitLens,
     &attention_difference::AttentionDifference,
     &gradient_gram::GradientGram;
     &deconfounded_cka::DeconfoundedCka,
-    &value_spaces::ValueSpaces,
     &vision_patches::VisionPatches,
 ];

@@ -4,21 +4,15 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use super::inside::comparable;
-use super::inside::why_missing;
+use super::inside::Inside;
+use super::inside::Measured;
 use super::layered;
 use super::rows;
 use crate::evidence::Card;
-use crate::evidence::Error;
-use crate::evidence::Evidence;
-use crate::evidence::Finding;
 use crate::evidence::Needs;
-use crate::evidence::Outcome;
-use crate::evidence::Pair;
-use crate::evidence::Subject;
 use crate::evidence::Table;
-use crate::evidence::control::Controls;
 use crate::model::Site;
+use crate::record::Activations;
 use crate::record::SiteActivations;
 use crate::stat::assignment;
 use crate::stat::span::Span;
@@ -61,23 +55,17 @@ static CARD: Card = Card {
     ],
 };
 
-impl Evidence for ValueSpaces {
+impl Inside for ValueSpaces {
     fn card(&self) -> &'static Card {
         &CARD
     }
 
-    fn assess(&self, pair: &Pair<'_>) -> Result<Outcome, Error> {
-        if pair.reference.activations.is_none() || pair.suspect.activations.is_none() {
-            return Ok(Outcome::NotApplicable(why_missing(pair)));
-        }
-        let measured = match blocks(pair.reference, pair.suspect) {
-            Ok(measured) => measured,
-            Err(reason) => return Ok(Outcome::NotApplicable(reason)),
-        };
-        let controls = Controls::measure(pair, &|a: Subject<'_>, b: Subject<'_>| {
-            Ok(blocks(a, b).ok().map(|blocks| mean(&blocks)))
-        })?;
-        Ok(Outcome::Measured(Box::new(finding(&measured, &controls))))
+    fn measure(&self, a: &Activations, b: &Activations, _: u64) -> Result<Measured, String> {
+        Ok(measured(&blocks(a, b)?))
+    }
+
+    fn statistic(&self, a: &Activations, b: &Activations, _: u64) -> Option<f64> {
+        Some(mean(&blocks(a, b).ok()?))
     }
 }
 
@@ -101,27 +89,24 @@ fn mean(blocks: &[Block]) -> f64 {
     blocks.iter().map(Block::mean).sum::<f64>() / blocks.len() as f64
 }
 
-fn blocks(a: Subject<'_>, b: Subject<'_>) -> Result<Vec<Block>, String> {
-    let (Some(x), Some(y)) = (a.activations, b.activations) else {
-        return Err("activations of one of the models were not recorded".to_owned());
-    };
-    comparable(x, y)?;
-    let (ours, theirs) = layered::rows(x, y)?;
-    let heads = |of: Subject<'_>, rows: &[usize]| -> Result<Vec<(usize, Vec<Span>)>, String> {
-        let dims = dims(of, rows.len())?;
-        let sites = of
-            .activations
-            .map_or_else(Vec::new, |one| one.stack(Site::Value));
+fn blocks(a: &Activations, b: &Activations) -> Result<Vec<Block>, String> {
+    let (ours, theirs) = layered::rows(a, b)?;
+    let prompts = ours.len();
+    let heads = |of: &Activations, rows: &[usize]| -> Result<Vec<(usize, Vec<Span>)>, String> {
+        let sites = of.stack(Site::Value);
         if sites.is_empty() {
             return Err(format!("{} was not recorded", Site::Value(0)));
         }
-        let spans = sites
-            .par_iter()
-            .map(|(layer, site)| Ok((*layer, spans(site, rows, dims)?)));
+        let heads = of
+            .key_value_heads
+            .ok_or("how many heads values are of was not recorded")?;
+        let spans = sites.par_iter().map(|(layer, site)| {
+            let dims = dims(site, heads, rows.len())?;
+            Ok((*layer, spans(site, rows, dims)?))
+        });
         spans.collect()
     };
     let (ours, theirs) = (heads(a, &ours)?, heads(b, &theirs)?);
-    let prompts = x.shared_rows(y).len();
     rows::equal_depth(ours.len(), theirs.len())
         .into_par_iter()
         .map(|(i, j)| {
@@ -137,9 +122,11 @@ fn blocks(a: Subject<'_>, b: Subject<'_>) -> Result<Vec<Block>, String> {
 }
 
 /// Dimensions of a head's values; prompts must be twice as many.
-fn dims(of: Subject<'_>, prompts: usize) -> Result<usize, String> {
-    let spec = of.model.plan.as_ref().map_err(Clone::clone)?;
-    let dims = spec.value_head_dim();
+fn dims(site: &SiteActivations, heads: usize, prompts: usize) -> Result<usize, String> {
+    if heads == 0 || !site.width.is_multiple_of(heads) {
+        return Err(format!("{} is not of whole heads", site.site));
+    }
+    let dims = site.width / heads;
     match prompts > 2 * dims {
         true => Ok(dims),
         false => Err(format!(
@@ -153,8 +140,7 @@ fn dims(of: Subject<'_>, prompts: usize) -> Result<usize, String> {
 fn spans(site: &SiteActivations, rows: &[usize], dims: usize) -> Result<Vec<Span>, String> {
     let width = site.width;
     let values = layered::picked(site, rows);
-    let values = values.filter(|_| dims > 0 && width.is_multiple_of(dims));
-    let values = values.ok_or_else(|| format!("{} is not of whole heads", site.site))?;
+    let values = values.ok_or_else(|| format!("{} lacks rows", site.site))?;
     let head = |at: usize| {
         let chosen: Vec<usize> = (at * dims..(at + 1) * dims).collect();
         let span = Span::new(&rows::columns(&values, width, &chosen), dims);
@@ -180,35 +166,31 @@ fn paired(ours: &[Span], theirs: &[Span]) -> Option<Vec<(usize, usize, f64)>> {
     Some(pairs.collect()).filter(|pairs: &Vec<_>| !pairs.is_empty())
 }
 
-fn finding(blocks: &[Block], controls: &Controls) -> Finding {
+fn measured(blocks: &[Block]) -> Measured {
     let statistic = mean(blocks);
     let prompts = blocks.first().map_or(0, |block| block.prompts);
     let heads: usize = blocks.iter().map(|block| block.heads.len()).sum();
     let own = blocks.iter().flat_map(|block| &block.heads);
     let own = own.filter(|(i, j, _)| i == j).count();
-    let mut details: BTreeMap<&'static str, f64> = controls.details(statistic);
-    details.insert("heads", heads as f64);
-    details.insert("heads_at_their_own_index", own as f64);
-    let mut caveats = vec![
-        "values of the same prompts span spaces that overlap in any two models that understand them; a p-value from \
-         permuted prompts would not test lineage and is not given"
-            .to_owned(),
-    ];
-    caveats.extend(controls.caveats());
-    Finding {
+    Measured {
         statistic,
         n: prompts as u64,
-        null: controls.words(statistic),
+        null: None,
         log10_p: None,
-        interval: None,
-        details,
+        details: BTreeMap::from([
+            ("heads", heads as f64),
+            ("heads_at_their_own_index", own as f64),
+        ]),
         explanation: format!(
             "Mean over {heads} pairs of key-value heads in {} pairs of blocks, on {prompts} prompts: {statistic:.3}, where \
              random spaces would have 0; {own} of the heads are paired at their own index.",
             blocks.len()
         ),
-        caveats,
-        controls: controls.list.clone(),
+        caveats: vec![
+            "values of the same prompts span spaces that overlap in any two models that understand them; a p-value from \
+             permuted prompts would not test lineage and is not given"
+                .to_owned(),
+        ],
         figures: Vec::new(),
         table: Some(table(blocks)),
     }
@@ -241,26 +223,20 @@ mod tests {
     use super::*;
     use crate::evidence::activation::toys::activations;
     use crate::evidence::activation::toys::gaussian;
-    use crate::evidence::toy::Open;
-    use crate::evidence::toy::pair;
-    use crate::model::toy::Dims;
-    use crate::model::toy::Toy;
 
-    /// Dimensions of a toy's head.
+    /// Dimensions of a head.
     const DIMS: usize = 8;
     const HEADS: usize = 3;
 
-    fn open(values: Vec<f32>, prompts: usize) -> Open {
-        let mut open = Open::new(&Toy::new(1, Dims::default()));
-        open.activations = Some(activations(prompts, [(Site::Value(0), values)]));
-        open
+    fn model(values: Vec<f32>, prompts: usize, heads: usize) -> Activations {
+        Activations {
+            key_value_heads: Some(heads),
+            ..activations(prompts, [(Site::Value(0), values)])
+        }
     }
 
-    fn assess(a: &Open, b: &Open) -> Result<Finding, String> {
-        match ValueSpaces.assess(&pair(a, b)).unwrap() {
-            Outcome::Measured(finding) => Ok(*finding),
-            Outcome::NotApplicable(reason) => Err(reason),
-        }
+    fn assess(a: &Activations, b: &Activations) -> Result<Measured, String> {
+        ValueSpaces.measure(a, b, 0)
     }
 
     /// Heads in another order, each by an invertible map of its own.
@@ -282,10 +258,10 @@ mod tests {
     #[test]
     fn order_and_bases_of_heads_do_not_count_and_strangers_are_apart() {
         let values = gaussian(60, DIMS * HEADS, 1);
-        let parent = open(values.clone(), 60);
+        let parent = model(values.clone(), 60, HEADS);
         let itself = assess(&parent, &parent).unwrap();
         assert!((itself.statistic - 1.0).abs() < 1e-9 && itself.log10_p.is_none());
-        let hidden = assess(&parent, &open(laundered(&values), 60)).unwrap();
+        let hidden = assess(&parent, &model(laundered(&values), 60, HEADS)).unwrap();
         assert!(
             (hidden.statistic - 1.0).abs() < 1e-4,
             "{}",
@@ -293,24 +269,18 @@ mod tests {
         );
         assert_eq!(hidden.details["heads_at_their_own_index"], 1.0);
         assert_eq!(hidden.table.unwrap().rows[0][2], "2, 1, 0");
-        let stranger = assess(&parent, &open(gaussian(60, DIMS * HEADS, 2), 60)).unwrap();
+        let stranger = assess(&parent, &model(gaussian(60, DIMS * HEADS, 2), 60, HEADS)).unwrap();
         assert!(stranger.statistic.abs() < 0.15, "{}", stranger.statistic);
     }
 
     #[test]
     fn with_few_prompts_or_parts_of_heads_it_says_so() {
-        let of = |prompts, width| open(gaussian(prompts, width, 1), prompts);
-        let few = of(16, DIMS);
-        assert!(
-            assess(&few, &few)
-                .unwrap_err()
-                .contains("need more than 16")
-        );
-        let part = of(60, 12);
-        assert!(
-            assess(&part, &part)
-                .unwrap_err()
-                .contains("not of whole heads")
-        );
+        let of = |prompts, width, heads| model(gaussian(prompts, width, 1), prompts, heads);
+        let why = |one: Activations| assess(&one, &one).unwrap_err();
+        assert!(why(of(16, DIMS, 1)).contains("need more than 16"));
+        assert!(why(of(60, 12, 5)).contains("not of whole heads"));
+        let mut unknown = of(60, 12, 3);
+        unknown.key_value_heads = None;
+        assert!(why(unknown).contains("was not recorded"));
     }
 }
