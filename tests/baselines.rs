@@ -202,6 +202,7 @@ fn four_bit_rounding_fails_and_another_tokenizer_is_named() {
         let (code, document) = accepted.checked(&format!("base-a={out}"), &["--tier", tier]);
         assert_eq!(code, 1, "{document}");
     }
+    margins_are_named(&accepted, &format!("base-a={out}"));
     let kept = accepted.folder.path().join("kept");
     fs::create_dir(&kept).unwrap();
     let zoo = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets/zoo/base-a");
@@ -234,6 +235,50 @@ fn four_bit_rounding_fails_and_another_tokenizer_is_named() {
     for what in ["tokenizer", "chat_template"] {
         assert!(changes.contains(&what.to_owned()), "{changes:?}");
     }
+}
+
+/// Each item that changed has the margin at which its answers part, and stands with it on the terminal; a baseline
+/// without later margins is checked by the first.
+fn margins_are_named(accepted: &Accepted, model: &str) {
+    let (_, document) = accepted.checked(model, &[]);
+    let suite = &document["suites"][0];
+    let floor = suite["knife_edge"]["floor"].as_f64().unwrap();
+    assert_eq!(suite["knife_edge"]["first_tokens_only"], false);
+    let text = accepted.check(model, &[], &[]).stdout;
+    let text = String::from_utf8(text).unwrap();
+    let mut behind_the_first = 0;
+    for change in suite["changed"].as_array().unwrap() {
+        let margin = change["margin"].as_f64().unwrap();
+        assert_eq!(change["knife_edge"], margin < floor, "{change}");
+        assert!(text.contains(change["item"].as_str().unwrap()), "{text}");
+        let token = change["margin_of"]["token"].as_u64().unwrap();
+        behind_the_first += u32::from(token > 0);
+    }
+    assert!(behind_the_first > 0, "{suite}");
+    assert!(text.contains("widest margin that turned: "), "{text}");
+    let whole = fs::read_to_string(accepted.file()).unwrap();
+    let mut old: Value = serde_json::from_str(&whole).unwrap();
+    for item in old["items"].as_array_mut().unwrap() {
+        let item = item.as_object_mut().unwrap();
+        let margins = item.remove("margins");
+        let tokens = item["tokens"].as_array().unwrap().len();
+        // One behind each token but the last, and one where the text ends by itself.
+        let known = margins.map_or(0, |margins| margins.as_array().unwrap().len());
+        assert!(known + 1 == tokens || known == tokens, "{item:?}");
+    }
+    fs::write(accepted.file(), old.to_string()).unwrap();
+    let (code, document) = accepted.checked("zoo:base-a", &["--tier", "exact"]);
+    assert_eq!(code, 0, "{document}");
+    let (code, document) = accepted.checked(model, &[]);
+    let suite = &document["suites"][0];
+    assert_eq!(
+        (code, &suite["knife_edge"]["first_tokens_only"]),
+        (1, &Value::from(true))
+    );
+    assert_eq!(suite["changed"][0]["margin_of"], "first");
+    let text = String::from_utf8(accepted.check(model, &[], &[]).stdout).unwrap();
+    assert!(text.contains("margins of first tokens alone"), "{text}");
+    fs::write(accepted.file(), whole).unwrap();
 }
 
 #[test]

@@ -156,6 +156,7 @@ impl Opened {
             profile: Some(&self.profile),
             recordings: &[],
             activations: None,
+            patches: None,
             missing: Some("no suite was asked"),
         }
     }
@@ -174,6 +175,7 @@ fn judged(reference: &Checkpoint, suspect: &Checkpoint) -> (Vec<Assessment>, Fin
         suspect: b.subject(),
         population: &population,
         derived: None,
+        references: &[],
         seed: 0,
         memo: evidence::Memo::default(),
     };

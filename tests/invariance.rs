@@ -14,6 +14,7 @@ fn measured(method: &dyn Evidence, reference: &Opened, suspect: &Opened) -> Opti
         suspect: suspect.subject(),
         population: &[],
         derived: None,
+        references: &[],
         seed: 0,
         memo: Memo::default(),
     };

@@ -41,13 +41,14 @@ impl Tap for LastRows {
     fn wants(&self, site: Site) -> bool {
         matches!(
             site,
-            Site::ResidPost(_) | Site::MlpPre(_) | Site::MlpPreLinear(_)
+            Site::ResidPost(_) | Site::MlpPre(_) | Site::MlpPreLinear(_) | Site::Value(_)
         )
     }
 
     fn visit(&mut self, site: Site, value: &Tensor) -> candle_core::Result<()> {
         let last = value.dim(1)? - 1;
-        let row = value.i((0, last))?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+        let row = value.i((0, last))?.flatten_all()?.to_dtype(DType::F32)?;
+        let row = row.to_vec1::<f32>()?;
         let place = self.0.entry(site.to_string()).or_default();
         place.0 = Some(site);
         place.1.extend(row);
@@ -77,6 +78,7 @@ fn read(opened: &Opened) -> Activations {
         items: (0..PROMPTS).map(|i| format!("item-{i:02}")).collect(),
         offsets: Vec::new(),
         tokens: None,
+        key_value_heads: None,
         sites: sites.collect(),
     }
 }
@@ -114,6 +116,7 @@ fn statistic(
         suspect: suspect.subject(),
         population: &population,
         derived: None,
+        references: &[],
         seed: 0,
         memo: Memo::default(),
     };

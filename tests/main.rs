@@ -14,6 +14,7 @@ mod endpoint_faults;
 mod equivalence;
 mod evidence;
 mod families;
+mod gguf_words;
 mod hostile;
 mod inside;
 mod invariance;

@@ -202,6 +202,7 @@ pub fn assessed(a: &Model, b: &Model) -> Vec<Assessment> {
         profile: Some(&profiles[at]),
         recordings: &[],
         activations: None,
+        patches: None,
         missing: Some("not run"),
     };
     let pair = Pair {
@@ -209,6 +210,7 @@ pub fn assessed(a: &Model, b: &Model) -> Vec<Assessment> {
         suspect: subject(1),
         population: &[],
         derived: None,
+        references: &[],
         seed: 0,
         memo: Memo::default(),
     };

@@ -208,6 +208,7 @@ impl Runner for Eye {
             text,
             tokens: vec![1],
             top: Vec::new(),
+            margins: Vec::new(),
             inside: None,
             places: Vec::new(),
         })

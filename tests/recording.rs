@@ -103,6 +103,7 @@ impl Runner for Parrot {
                 text: text.clone(),
                 logprob: -(number as f64 + 1.0).sqrt(),
             }],
+            margins: vec![number as f64 / 3.0, 0.25],
             text,
             inside: (*readout == Readout::NextToken).then_some(inside),
             places: match readout {

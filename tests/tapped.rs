@@ -307,6 +307,85 @@ fn a_child_is_more_alike_than_strangers() {
     );
 }
 
+/// Gram matrices of strangers stand in for the strangers, but not for one of the two.
+#[test]
+fn the_consensus_of_shipped_gram_matrices_is_taken_off() {
+    let out = tempfile::tempdir().unwrap();
+    let models = ["zoo:base-a", "zoo:base-a-finetuned", "zoo:base-b"];
+    taps(out.path(), &models, &[]);
+    let [a, child, b] =
+        ["base-a", "base-a-finetuned", "base-b"].map(|name| taps_of(out.path(), name));
+    let of = |a: &str, b: &str| {
+        let report = json(&["activations", a, b, "--json"]);
+        evidence(&report, "activation.deconfounded_cka").clone()
+    };
+    let (kin, stranger) = (of(&a, &child), of(&a, &b));
+    assert!(kin["statistic"].as_f64() > stranger["statistic"].as_f64());
+    // One run less where two runs are compared.
+    for (row, shipped) in [(&kin, 13), (&stranger, 12)] {
+        let words = row["explanation"].to_string();
+        let expected = format!("(0 at hand, {shipped} as shipped Gram matrices)");
+        assert!(words.contains(&expected), "{words}");
+        let words = row["caveats"].to_string();
+        assert!(
+            words.contains("smollm2") && !words.contains("base-a,"),
+            "{words}"
+        );
+    }
+}
+
+#[test]
+fn gram_matrices_are_written_and_checked() {
+    let out = tempfile::tempdir().unwrap();
+    let folder = out.path().join("grams");
+    let grams = folder.display().to_string();
+    let path = |name: &str| out.path().join(name);
+    for name in ["a", "b"] {
+        foreign(&path(name), "the same", "rows.safetensors");
+    }
+    foreign(&path("c"), "another", "rows.safetensors");
+    let one = |label: &str, name: &str| format!("{label}={}", path(name).display());
+    let write = ["--write-grams", &grams, "--licence", "none"];
+    let both = [one("x", "a"), one("y", "b")];
+    let run = [&["activations", &both[0], "--panel", &both[1]], &write[..]];
+    let written = json(&[&run.concat()[..], &["--json"]].concat());
+    assert_eq!(written["models"].as_array().unwrap().len(), 2);
+    assert_eq!(written["models"][1]["kept"], json!([0]));
+    let prompts: std::collections::BTreeMap<String, String> = (0..8)
+        .map(|at| {
+            (
+                format!("q{at}"),
+                sha256(format!("the same {at}").as_bytes()),
+            )
+        })
+        .collect();
+    let read = || kinprobe::record::grams::read(&folder, Pool::Mean, &prompts);
+    let found = read().unwrap();
+    let labels: Vec<&str> = found.iter().map(|one| one.label.as_str()).collect();
+    assert_eq!(labels, ["x", "y"]);
+    // As the activations have it, in any order and of some prompts.
+    let items = ["q5", "q1", "q7", "q0", "q2"];
+    let kept = found[0].on(&items).unwrap();
+    let rows = tapped::read(&path("a")).unwrap().activations;
+    let site = &rows.sites[0];
+    let values: Vec<f32> = [5, 1, 7, 0, 2]
+        .iter()
+        .flat_map(|row| &site.values[row * 4..(row + 1) * 4])
+        .copied()
+        .collect();
+    let own = kinprobe::stat::cka::CentredGram::new(&values, 5).unwrap();
+    let alike = kept[0].as_ref().unwrap().cka(&own).unwrap();
+    assert!(alike > 0.99999, "{alike}");
+    assert!(found[0].on(&["q0", "q1", "q2", "unknown"]).is_none());
+    // Other prompts, and a damaged file.
+    let other = one("z", "c");
+    let line = error(&[&["activations", &other], &write[..]].concat(), 6);
+    assert!(line.contains("read 0 of the 8 prompts"), "{line}");
+    fs::write(folder.join("theirs.mean.x.safetensors"), b"torn").unwrap();
+    let reason = read().unwrap_err().to_string();
+    assert!(reason.contains("sha256"), "{reason}");
+}
+
 /// Attention patterns of a child, and the published method that reads them.
 #[test]
 fn changes_of_patterns_tell_a_child_from_a_stranger() {

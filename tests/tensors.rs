@@ -212,16 +212,20 @@ fn what_cannot_be_bound_is_named_and_the_rest_is_bound() {
             role(5),
             Binding::new("w", View::whole().transposed().slice(0)),
         ),
+        (role(6), Binding::new("w", View::whole().stacked(6))),
+        (role(7), Binding::new("w", View::whole().transposed_each(4))),
     ]);
     let (weights, unbound) = Weights::new(store, &bindings);
     assert_eq!(weights.roles().collect::<Vec<_>>(), [&role(0)]);
     let reasons: Vec<String> = unbound.iter().map(ToString::to_string).collect();
-    assert_eq!(reasons.len(), 5);
+    assert_eq!(reasons.len(), 7);
     assert_eq!(
         reasons[0],
         "layers.1.q: tensor `missing\\u{1b}[31m`: there is no such tensor"
     );
     assert!(reasons[1].contains("6 rows, not 4..9"), "{}", reasons[1]);
+    assert!(reasons[5].contains("is not 6 matrices"), "{}", reasons[5]);
+    assert!(reasons[6].contains("do not make 4 parts"), "{}", reasons[6]);
     assert!(
         weights
             .all(&role(2))
@@ -268,6 +272,7 @@ enum Naive {
     Rows(usize, usize),
     RowsOfEach(usize, usize, usize),
     Transposed,
+    TransposedEach(usize),
     Unpermuted(usize),
     PlusOne,
     Normalised,
@@ -316,6 +321,14 @@ impl Matrix {
                 self.gather(columns, rows, |r, c| c * columns + r),
                 view.transposed(),
             ),
+            Naive::TransposedEach(parts) if rows.is_multiple_of(parts) => {
+                let height = rows / parts;
+                let turned = self.gather(parts * columns, height, |r, c| {
+                    (r / columns * height + c) * columns + r % columns
+                });
+                (turned, view.transposed_each(parts))
+            }
+            Naive::TransposedEach(_) => (self.clone(), view),
             Naive::Unpermuted(heads) if rows.is_multiple_of(2 * heads) => {
                 let dim = rows / heads;
                 let truth = self.gather(rows, columns, |row, column| {
@@ -353,6 +366,7 @@ fn steps() -> impl Strategy<Value = Vec<Naive>> {
         (0usize..64, 0usize..64).prop_map(|(start, len)| Naive::Rows(start, len)),
         (1usize..5, 0usize..64, 0usize..64).prop_map(|(n, at, len)| Naive::RowsOfEach(n, at, len)),
         Just(Naive::Transposed),
+        (1usize..5).prop_map(Naive::TransposedEach),
         (1usize..4).prop_map(Naive::Unpermuted),
         Just(Naive::PlusOne),
         Just(Naive::Normalised),
@@ -366,7 +380,7 @@ proptest! {
     #[test]
     fn views_read_what_the_steps_mean(
         (slices, rows, columns) in (1usize..4, 1usize..25, 1usize..20),
-        slice in 0usize..4,
+        (stacked, slice) in (any::<bool>(), 0usize..4),
         steps in steps(),
         max_elements in 1usize..200,
         window in (0usize..40, 0usize..40),
@@ -376,9 +390,13 @@ proptest! {
         let store = safetensors_store(folder.path(), std::slice::from_ref(&stack));
         let slice = slice % slices;
         let size = rows * columns;
-        let values = stack.values[slice * size..(slice + 1) * size].to_vec();
-        let mut truth = Matrix { rows, columns, values };
-        let mut view = View::whole().slice(slice);
+        let (mut truth, mut view) = if stacked {
+            let values = stack.values.clone();
+            (Matrix { rows: slices * rows, columns, values }, View::whole().stacked(slices))
+        } else {
+            let values = stack.values[slice * size..(slice + 1) * size].to_vec();
+            (Matrix { rows, columns, values }, View::whole().slice(slice))
+        };
         for step in &steps {
             (truth, view) = truth.apply(step, view);
         }

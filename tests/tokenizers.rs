@@ -151,6 +151,49 @@ fn sentencepiece_scores_become_merges() {
     assert_eq!(tokenizer.encode("ab a").unwrap(), [1, 9, 8]);
 }
 
+/// BERT's vocabulary as llama.cpp keeps it: marks at the start of words, not within them.
+fn word_pieces() -> Vec<(&'static str, Field)> {
+    let tokens = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "\u{2581}play",
+        "ing",
+        "\u{2581}e",
+        "\u{2581}!",
+    ];
+    vec![
+        ("general.architecture", text("none")),
+        ("tokenizer.ggml.model", text("bert")),
+        ("tokenizer.ggml.tokens", texts(&tokens)),
+        (
+            "tokenizer.ggml.token_type",
+            integers(&[3, 3, 3, 3, 1, 1, 1, 1]),
+        ),
+        ("tokenizer.ggml.bos_token_id", Field::U32(2)),
+        ("tokenizer.ggml.eos_token_id", Field::U32(3)),
+        ("tokenizer.ggml.unknown_token_id", Field::U32(1)),
+    ]
+}
+
+#[test]
+fn word_pieces_are_those_of_bert() {
+    let encode = |metadata: &[(&str, Field)], text: &str| {
+        open(metadata, 8).tokenizer.unwrap().encode(text).unwrap()
+    };
+    let mut metadata = word_pieces();
+    // Without a word about case, a vocabulary without capitals is for lowercased text.
+    assert_eq!(
+        encode(&metadata, "Playing ing \u{e9}!"),
+        [2, 4, 5, 1, 6, 7, 3]
+    );
+    metadata.push(("tokenizer.ggml.normalizer.lowercase", Field::Bool(false)));
+    assert_eq!(encode(&metadata, "play Play"), [2, 4, 1, 3]);
+    metadata.push(("tokenizer.ggml.add_bos_token", Field::Bool(false)));
+    assert_eq!(encode(&metadata, "play"), [4, 3]);
+}
+
 #[test]
 fn a_gguf_tokenizer_that_cannot_be_used_says_why_and_how_to_go_on() {
     let swap = |mut metadata: Vec<(&'static str, Field)>, key: &str, value: Option<Field>| {
@@ -163,6 +206,14 @@ fn a_gguf_tokenizer_that_cannot_be_used_says_why_and_how_to_go_on() {
         }
         metadata
     };
+    let with = |mut metadata: Vec<(&'static str, Field)>, key: &str, first: &[&str]| {
+        for (known, value) in &mut metadata {
+            if let (true, Field::Array(values)) = (*known == key, value) {
+                values.splice(0..first.len(), first.iter().map(|token| text(token)));
+            }
+        }
+        metadata
+    };
     let cases = [
         (
             swap(byte_level("gpt-2"), "tokenizer.ggml.model", None),
@@ -172,9 +223,9 @@ fn a_gguf_tokenizer_that_cannot_be_used_says_why_and_how_to_go_on() {
             swap(
                 byte_level("gpt-2"),
                 "tokenizer.ggml.model",
-                Some(text("bert")),
+                Some(text("t5")),
             ),
-            "`bert`",
+            "`t5`",
         ),
         (byte_level("x\u{1b}[2J"), r"`x\u{1b}[2J`"),
         (
@@ -204,6 +255,42 @@ fn a_gguf_tokenizer_that_cannot_be_used_says_why_and_how_to_go_on() {
         (
             swap(sentencepiece(), "tokenizer.ggml.scores", None),
             "scores",
+        ),
+        (
+            swap(word_pieces(), "tokenizer.ggml.bos_token_id", None),
+            "before and behind",
+        ),
+        (
+            swap(word_pieces(), "tokenizer.ggml.token_type", None),
+            "kinds of tokens",
+        ),
+        (
+            swap(word_pieces(), "tokenizer.ggml.tokens", Some(texts(TOKENS))),
+            "token_type",
+        ),
+        (
+            with(
+                word_pieces(),
+                "tokenizer.ggml.tokens",
+                &["[PAD]", "[UNK]", "[CLS]", "[SEP]", "\u{2581}Play"],
+            ),
+            "capitals",
+        ),
+        (
+            with(
+                word_pieces(),
+                "tokenizer.ggml.tokens",
+                &[
+                    "[PAD]",
+                    "[UNK]",
+                    "[CLS]",
+                    "[SEP]",
+                    "\u{2581}a",
+                    "b",
+                    "\u{2581}a",
+                ],
+            ),
+            "the same",
         ),
     ];
     for (metadata, expected) in cases {

@@ -2,6 +2,7 @@
 
 mod answer;
 mod early;
+mod edge;
 mod exact;
 mod items;
 mod statistical;
@@ -18,6 +19,7 @@ use super::Aggregate;
 use super::Baseline;
 use super::Bound;
 use super::Changed;
+use super::Decision;
 use super::Item;
 use super::changed;
 use super::inside::most_moved;
@@ -26,7 +28,13 @@ pub use early::LOOKS;
 pub use early::ORDER;
 pub use early::at_a_look;
 pub use early::beginning;
+pub use edge::AsClose;
+pub use edge::KnifeEdge;
 pub use statistical::Drop;
+
+use edge::Pair;
+use edge::knife_edge;
+use edge::pair;
 
 /// Default of [`Gate::abs`], in nats: a probability may change by a twentieth of itself.
 pub const ABS: f64 = 0.05;
@@ -150,23 +158,14 @@ pub struct ItemChange {
     pub now: String,
     /// Whether they were right.
     pub correct: [Option<bool>; 2],
-    /// When it was accepted, in nats.
+    /// When it was accepted, in nats: of the decision at which the two answers part.
     pub margin: Option<f64>,
+    /// Which decision that is; none where both have the same tokens.
+    pub margin_of: Option<Decision>,
     /// Whether that margin is within noise.
     pub knife_edge: bool,
     /// What differs.
     pub why: String,
-}
-
-/// Items whose first token was decided by less than the noise floor.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct KnifeEdge {
-    /// Margins below this are within noise, in nats.
-    pub floor: f64,
-    /// Their ids.
-    pub items: Vec<String>,
-    /// Those that changed.
-    pub changed: usize,
 }
 
 /// What came of a check.
@@ -200,14 +199,6 @@ pub struct Outcome {
     pub most_moved: Option<(usize, f64)>,
 }
 
-/// An item then and now.
-#[derive(Debug, Clone, Copy)]
-struct Pair<'a> {
-    before: &'a Item,
-    now: &'a Item,
-    knife_edge: bool,
-}
-
 /// What differs of an item in the eyes of a tier, in words.
 type Differs = fn(&Pair<'_>, &Gate) -> Option<String>;
 
@@ -230,13 +221,7 @@ pub fn check(before: &Baseline, now: &Baseline, settings: &Settings) -> Result<O
     let pairs: Vec<Pair<'_>> = before
         .items
         .iter()
-        .filter_map(|item| {
-            Some(Pair {
-                before: item,
-                now: theirs.get(item.id.as_str())?,
-                knife_edge: item.margin.is_some_and(|margin| margin < floor),
-            })
-        })
+        .filter_map(|item| Some(pair(item, theirs.get(item.id.as_str())?, floor)))
         .collect();
     let gate = Gate {
         alpha: settings.gate.alpha * settings.alpha_share,
@@ -264,15 +249,7 @@ pub fn check(before: &Baseline, now: &Baseline, settings: &Settings) -> Result<O
         gate,
         unasked: 0,
         compared: pairs.len(),
-        knife_edge: KnifeEdge {
-            floor,
-            changed: changes.iter().filter(|one| one.knife_edge).count(),
-            items: pairs
-                .iter()
-                .filter(|pair| pair.knife_edge)
-                .map(|pair| pair.before.id.clone())
-                .collect(),
-        },
+        knife_edge: knife_edge(&pairs, &changes, floor),
         changed: changes,
         drop: statistical::drop(&pairs, &gate),
         aggregate: [before.head.aggregate.clone(), now.head.aggregate.clone()],
@@ -310,7 +287,8 @@ fn changes(pairs: &[Pair<'_>], why: impl Fn(&Pair<'_>) -> Option<String>) -> Vec
             before: shown(pair.before),
             now: shown(pair.now),
             correct: [pair.before.correct, pair.now.correct],
-            margin: pair.before.margin,
+            margin: pair.parting.map(|(_, margin)| margin),
+            margin_of: pair.parting.map(|(decision, _)| decision),
             knife_edge: pair.knife_edge,
             why,
         })

@@ -25,6 +25,7 @@ use super::Layer;
 use super::SCHEMA;
 use super::check::Gate;
 use super::make::aggregate;
+use super::margins;
 use crate::record::file_name;
 use crate::text::ModelText;
 use crate::text::is_unsafe;
@@ -219,8 +220,8 @@ fn at_odds(baseline: &Baseline) -> Option<String> {
         if item.tokens.len() > FIRST_TOKENS || item.top.len() > CANDIDATES {
             return Some(format!("item `{}` has more tokens than are kept", id()));
         }
-        if item.margin.is_some_and(|margin| margin < 0.0) {
-            return Some(format!("item `{}` has a margin below zero", id()));
+        if let Some(reason) = margins::at_odds(item) {
+            return Some(format!("item `{}` has {reason}", id()));
         }
     }
     if let Err(reason) = baseline.head.gate.checked() {

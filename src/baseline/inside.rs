@@ -77,6 +77,7 @@ mod tests {
             items: vec!["a".to_owned(), "b".to_owned()],
             offsets: Vec::new(),
             tokens: None,
+            key_value_heads: None,
             sites: vec![SiteActivations {
                 site: Site::ResidPost(3),
                 width: 2,

@@ -14,6 +14,7 @@ use super::extract::extracted;
 use super::extract::short_hash;
 use super::extract::shown;
 use super::inside::layers;
+use super::margins;
 use crate::probe::Score;
 use crate::record::Activations;
 use crate::record::Record;
@@ -48,8 +49,9 @@ pub fn make(
 pub(super) fn item(score: &Score, record: &Record) -> Item {
     let extracted = extracted(score, record);
     let steps = |logprob: f64| (logprob * STEPS_PER_NAT).round() as i32;
-    let margin = match &record.top[..] {
-        [best, second, ..] => Some(to_digits(best.logprob - second.logprob, 4)),
+    let margin = match (&record.margins[..], &record.top[..]) {
+        ([first, ..], _) => Some(*first),
+        ([], [best, second, ..]) => Some(best.logprob - second.logprob),
         _ => None,
     };
     let top = record.top.iter().take(CANDIDATES);
@@ -62,7 +64,9 @@ pub(super) fn item(score: &Score, record: &Record) -> Item {
         error: record.error.as_deref().map(shown),
         extracted: short_hash(&extracted),
         id: record.item.clone(),
-        margin,
+        later: margins::later(record),
+        margin: margin.map(|margin| to_digits(margin, 4)),
+        margins: margins::kept(record),
         sha256: short_hash(&record.answer),
         tokens: record.tokens.iter().take(FIRST_TOKENS).copied().collect(),
         top: top.unwrap_or_default(),

@@ -13,6 +13,7 @@ mod file;
 mod inside;
 mod lines;
 mod make;
+mod margins;
 mod noise;
 mod review;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use file::text;
 pub use file::write;
 pub use lines::lines;
 pub use make::make;
+pub use margins::Decision;
 pub use noise::SELF_RUN_ITEMS;
 pub use noise::noise_floor;
 pub use review::reviewed;
@@ -178,9 +180,16 @@ pub struct Item {
     pub extracted: String,
     /// Item id.
     pub id: String,
+    /// The least margin behind those of `margins` and the number of its token, from 0; where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub later: Option<(usize, f64)>,
     /// Logarithm of the odds of the first token against the second best, to four digits, in nats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margin: Option<f64>,
+    /// The same of the second token and on, of the first [`FIRST_TOKENS`], and of the text's end where it comes among
+    /// them; two significant digits. Empty in files of before it was kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub margins: Vec<f64>,
     /// First 16 hex digits of the sha256 of the answer as it came.
     pub sha256: String,
     /// Of the answer, the first [`FIRST_TOKENS`].

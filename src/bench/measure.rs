@@ -372,6 +372,7 @@ impl<'a> Run<'a> {
             suspect: suspect.subject(),
             population: &[],
             derived: None,
+            references: &[],
             seed: self.work.seed,
             memo: Memo::default(),
         }

@@ -98,6 +98,7 @@ impl Dossier {
             profile: Some(&self.profile),
             recordings: &self.recordings,
             activations: self.activations.as_ref(),
+            patches: None,
             missing: self.missing.as_deref(),
         }
     }

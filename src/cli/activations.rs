@@ -1,5 +1,7 @@
 //! `kinprobe activations`: what was recorded inside two models, side by side; loads no model.
 
+mod grams;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -28,13 +30,21 @@ pub struct Args {
     /// Folder of the first model's activations, as `kinprobe run --tap` or another program wrote it
     reference: Folder,
     /// Folder of the second model's
-    suspect: Folder,
+    #[arg(required_unless_present = "write_grams")]
+    suspect: Option<Folder>,
     /// Folders of independent models that read the same prompts: what strangers have in common
     #[arg(long, value_name = "FOLDER", num_args = 1..)]
     panel: Vec<Folder>,
     /// Run methods of the literature beside ours
     #[arg(long)]
     published: bool,
+    /// Compare nothing: keep Gram matrices of all folders named in DIR, from which other comparisons take what
+    /// unrelated models agree on
+    #[arg(long, value_name = "DIR", requires = "licence", conflicts_with_all = ["published", "out"])]
+    write_grams: Option<PathBuf>,
+    /// With --write-grams: the licence of the models
+    #[arg(long, value_name = "TEXT", requires = "write_grams")]
+    licence: Option<String>,
     /// Folder for the report: index.html and result.json [default: none is written]
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -84,10 +94,9 @@ struct Side {
 /// A folder that cannot be read or is not what its manifest says, or two that were given different prompts
 /// under one name.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
-    let folders = [&args.reference, &args.suspect]
-        .into_iter()
-        .chain(&args.panel);
-    let task = Bars::shared(global).start("reading activations", 2 + args.panel.len() as u64);
+    let folders = [&args.reference].into_iter().chain(&args.suspect);
+    let folders: Vec<&Folder> = folders.chain(&args.panel).collect();
+    let task = Bars::shared(global).start("reading activations", folders.len() as u64);
     let mut sides = Vec::new();
     for folder in folders {
         sides.push(side(folder)?);
@@ -103,12 +112,17 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
                 .map_err(|reason| exit::coded(exit::INTEGRITY, reason))?;
         }
     }
+    if let (Some(folder), Some(licence)) = (&args.write_grams, &args.licence) {
+        return grams::write(folder, licence, &sides, global);
+    }
     let heard: Vec<Heard<'_>> = sides.iter().map(Side::heard).collect();
     let [reference, suspect, population @ ..] = &heard[..] else {
         return Err(exit::usage("two folders are compared"));
     };
     let settings = (args.published, args.seed);
-    let assessments = evidence::assess_heard([*reference, *suspect], population, settings);
+    let references = grams::of_other_runs(global, &sides)?;
+    let pair = [*reference, *suspect];
+    let assessments = evidence::assess_heard(pair, population, &references, settings);
     let calibration = calibration(global, &sides[..2])?;
     let report = report::Report {
         schema: data::RESULT_SCHEMA,
@@ -209,10 +223,8 @@ impl Side {
 
 /// The command again, without this machine's output folder.
 fn reproduce(args: &Args) -> String {
-    let mut words = vec![format!(
-        "kinprobe activations {} {}",
-        args.reference, args.suspect
-    )];
+    let mut words = vec![format!("kinprobe activations {}", args.reference)];
+    words.extend(args.suspect.iter().map(ToString::to_string));
     if !args.panel.is_empty() {
         words.push("--panel".to_owned());
         words.extend(args.panel.iter().map(ToString::to_string));

@@ -91,7 +91,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let [reference, suspect] = bench.record_pair(reference, suspect)?;
     let pair = [&reference, &suspect];
     let panel = bench.panel(pair, &args.panel)?;
-    let assessments = bench.assess(pair, &panel);
+    let assessments = bench.assess(pair, &panel)?;
     let findings = bench.judge(pair, &assessments);
 
     let report = assemble::report(&bench, pair, assessments, findings, reproduce(args));

@@ -24,6 +24,7 @@ mod pipeline;
 mod plan;
 mod probe;
 mod progress;
+mod references;
 mod review;
 mod run;
 mod sampling;

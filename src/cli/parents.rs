@@ -92,7 +92,7 @@ fn claim(
     let pair = [&dossiers[0], &dossiers[1]];
     let panel = bench.panel(pair, &[])?;
     let claim = Claim {
-        assessments: bench.assess(pair, &panel),
+        assessments: bench.assess(pair, &panel)?,
         calibration: bench.calibration_for(pair),
         label,
     };

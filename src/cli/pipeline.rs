@@ -9,6 +9,7 @@ use anyhow::Result;
 use crate::cli::Global;
 use crate::cli::exit;
 use crate::cli::progress::Bars;
+use crate::cli::references;
 use crate::evidence;
 use crate::evidence::Assessment;
 use crate::evidence::Memo;
@@ -23,9 +24,12 @@ use crate::probe;
 use crate::probe::Suite;
 use crate::record;
 use crate::record::Activations;
+use crate::record::Patches;
 use crate::record::Recording;
 use crate::record::RecordingStore;
 use crate::record::WeightProfile;
+use crate::record::grams::ReferenceGrams;
+use crate::record::tapped::Pool;
 use crate::source;
 use crate::source::Collection;
 use crate::source::ModelRef;
@@ -80,6 +84,7 @@ pub struct Dossier {
     pub profile: Option<WeightProfile>,
     pub recordings: Vec<Recording>,
     pub activations: Option<Activations>,
+    pub patches: Option<Patches>,
     pub missing: Option<String>,
     /// What was read of the weights, where not all of them were.
     pub sample: Option<Sample>,
@@ -93,6 +98,7 @@ impl Dossier {
             profile: self.profile.as_ref(),
             recordings: &self.recordings,
             activations: self.activations.as_ref(),
+            patches: self.patches.as_ref(),
             missing: self.missing.as_deref(),
         }
     }
@@ -249,8 +255,13 @@ impl<'g> Bench<'g> {
             sample,
             recordings: Vec::new(),
             activations: None,
+            patches: None,
             missing,
         };
+        if self.depth == Depth::Full && dossier.model.sees() {
+            // Parts that are not those of a known family are left to other evidence.
+            dossier.patches = record::patches(&dossier.model).ok();
+        }
         if dossier.missing.is_none() {
             self.ask(&mut dossier)?;
         }
@@ -346,7 +357,11 @@ impl<'g> Bench<'g> {
     }
 
     /// Every method that was asked for on the pair.
-    pub fn assess(&self, pair: [&Dossier; 2], panel: &Panel) -> Vec<Assessment> {
+    ///
+    /// # Errors
+    /// Shipped Gram matrices that are damaged.
+    pub fn assess(&self, pair: [&Dossier; 2], panel: &Panel) -> Result<Vec<Assessment>> {
+        let references = self.references(pair, panel)?;
         let population: Vec<Subject<'_>> = panel.population.iter().map(Dossier::subject).collect();
         let pair = Pair {
             reference: pair[0].subject(),
@@ -356,10 +371,35 @@ impl<'g> Bench<'g> {
                 .derived
                 .as_ref()
                 .map(|(parent, child)| (parent.subject(), child.subject())),
+            references: &references,
             seed: self.seed,
             memo: Memo::default(),
         };
-        evidence::assess_all(&pair, self.published, |_| {})
+        Ok(evidence::assess_all(&pair, self.published, |_| {}))
+    }
+
+    /// Shipped Gram matrices of runs that neither the pair nor the panel is of.
+    fn references(&self, pair: [&Dossier; 2], panel: &Panel) -> Result<Vec<ReferenceGrams>> {
+        let Some(read) = &pair[0].activations else {
+            return Ok(Vec::new());
+        };
+        let recordings = pair[0].recordings.iter();
+        let records = recordings
+            .filter(|recording| recording.header.suite == read.suite)
+            .flat_map(|recording| &recording.records);
+        let prompts = records.map(|record| (record.item.clone(), record.prompt_sha256.clone()));
+        let all = || pair.into_iter().chain(&panel.population);
+        let digests: Vec<String> = all().map(|one| one.model.digest()).collect();
+        let digests: Vec<&str> = digests.iter().map(String::as_str).collect();
+        let runs: Vec<&str> = all()
+            .filter_map(|one| one.model.artefacts.run.as_deref())
+            .collect();
+        references::of_other_runs(
+            self.global,
+            (Pool::Last, &prompts.collect()),
+            &digests,
+            &runs,
+        )
     }
 
     /// Findings under the rules of evidence.
@@ -390,7 +430,7 @@ const LEAST_ALIKE: usize = 3;
 
 /// Bases that share neither a run nor initial weights with the pair or with each other, and whose
 /// answers none of them learnt.
-fn strangers<'m>(members: &'m [ZooMember], runs: &[&str]) -> Vec<&'m ZooMember> {
+pub(super) fn strangers<'m>(members: &'m [ZooMember], runs: &[&str]) -> Vec<&'m ZooMember> {
     let ours = |member: &&ZooMember| member.run.as_deref().is_some_and(|run| runs.contains(&run));
     let teachers = members
         .iter()

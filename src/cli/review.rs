@@ -224,6 +224,7 @@ mod tests {
             now: "another".to_owned(),
             correct: [Some(true), Some(false)],
             margin: Some(0.5),
+            margin_of: None,
             knife_edge: false,
             why: "another answer".to_owned(),
         }

@@ -45,6 +45,6 @@ pub fn lineage(
         population: Vec::new(),
         derived: None,
     };
-    let assessments = bench.assess(pair, &nobody);
+    let assessments = bench.assess(pair, &nobody)?;
     Ok(bench.judge(pair, &assessments).lineage)
 }

@@ -48,6 +48,7 @@ fn full_of(toy: &Toy, seed: u64) -> Open {
         items: (0..80).map(|i| format!("item-{i}")).collect(),
         offsets: Vec::new(),
         tokens: None,
+        key_value_heads: None,
         sites: (0..4).flat_map(block).map(&mut site).collect(),
     };
     let mut open = Open::new(toy);
@@ -90,14 +91,15 @@ fn assess(method: &dyn Evidence, pair: &Pair<'_>) -> Option<Finding> {
     }
 }
 
-/// What toys lack: an order of tokens, massive activations, pairs of prompts, panels, attention patterns, a
+/// What toys lack: an order of tokens, massive activations, pairs of prompts, panels, a vision tower, attention patterns, a
 /// tokenizer.
-const LACKING: [&str; 10] = [
+const LACKING: [&str; 11] = [
     "weight.row_order",
     "activation.massive",
     "activation.logit_lens",
     "activation.attention_difference",
     "activation.deconfounded_cka",
+    "activation.vision_patches",
     "activation.attndiff",
     "behaviour.shared_answers",
     "behaviour.surprisal_residual",

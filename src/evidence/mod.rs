@@ -27,7 +27,8 @@ use serde::Serialize;
 
 use crate::model::Model;
 use crate::model::SERVED;
-use crate::record::{Activations, Recording, WeightProfile};
+use crate::record::grams::ReferenceGrams;
+use crate::record::{Activations, Patches, Recording, WeightProfile};
 
 /// Areas in the order of a report: what decides first, what only describes last.
 static AREAS: &[&[&dyn Evidence]] = &[
@@ -208,6 +209,8 @@ pub struct Subject<'a> {
     pub recordings: &'a [Recording],
     /// Its activations.
     pub activations: Option<&'a Activations>,
+    /// What the parts of it that see make of random patches.
+    pub patches: Option<&'a Patches>,
     /// Why answers or activations are missing, in words.
     pub missing: Option<&'a str>,
 }
@@ -222,6 +225,9 @@ pub struct Pair<'a> {
     pub population: &'a [Subject<'a>],
     /// A pair known to be related, as positive control.
     pub derived: Option<(Subject<'a>, Subject<'a>)>,
+    /// Gram matrices of other models of independent runs, none of the pair's own, that stand in where too few
+    /// are at hand.
+    pub references: &'a [ReferenceGrams],
     /// Seeds every random choice.
     pub seed: u64,
     /// What several methods read and is found only once; starts empty.

@@ -36,6 +36,7 @@ impl Open {
             profile: Some(&self.profile),
             recordings: &self.recordings,
             activations: self.activations.as_ref(),
+            patches: None,
             missing: None,
         }
     }
@@ -48,6 +49,7 @@ pub(crate) fn pair<'a>(reference: &'a Open, suspect: &'a Open) -> Pair<'a> {
         suspect: suspect.subject(),
         population: &[],
         derived: None,
+        references: &[],
         seed: 0,
         memo: Memo::default(),
     }
@@ -153,6 +155,7 @@ fn one_record(i: usize, answer: &str, correct: Option<bool>) -> Record {
         answer: answer.to_owned(),
         tokens: Vec::new(),
         top: Vec::new(),
+        margins: Vec::new(),
         correct,
         fields: BTreeMap::new(),
         form: None,

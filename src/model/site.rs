@@ -40,7 +40,7 @@ pub enum Site {
     ResidMid(usize),
     /// `blocks.{i}.mlp.hook_pre`: gate projection (the only one of an ungated MLP), before the
     /// activation function, `[batch, pos, intermediate_size]`. A mixture of experts has none of the
-    /// three MLP sites.
+    /// three MLP sites, and the five behind them.
     MlpPre(usize),
     /// `blocks.{i}.mlp.hook_pre_linear`: up projection of a gated MLP.
     MlpPreLinear(usize),
@@ -48,6 +48,16 @@ pub enum Site {
     MlpPost(usize),
     /// `blocks.{i}.mlp.hook_router_logits`: `[batch, pos, num_experts]`, before the softmax.
     RouterLogits(usize),
+    /// `blocks.{i}.mlp.experts.hook_pre`: gate projection of every routed expert, whether a token goes there or
+    /// not, `[batch, pos, num_experts, moe_intermediate_size]`; made for a tap that wants it.
+    ExpertsPre(usize),
+    /// `blocks.{i}.mlp.experts.hook_pre_linear`: likewise, up projection.
+    ExpertsPreLinear(usize),
+    /// `blocks.{i}.mlp.shared_expert.hook_pre`: gate projection of the expert of every token,
+    /// `[batch, pos, shared_expert_intermediate_size]`.
+    SharedExpertPre(usize),
+    /// `blocks.{i}.mlp.shared_expert.hook_pre_linear`: likewise, up projection.
+    SharedExpertPreLinear(usize),
     /// `blocks.{i}.hook_mlp_out`: what the MLP, or the mixture of experts, adds to the stream, likewise.
     MlpOut(usize),
     /// `blocks.{i}.hook_resid_post`: `[batch, pos, hidden_size]`.
@@ -98,6 +108,13 @@ const BLOCK_SITES: &[BlockSite] = &[
     (Site::MlpPreLinear, "mlp.hook_pre_linear"),
     (Site::MlpPost, "mlp.hook_post"),
     (Site::RouterLogits, "mlp.hook_router_logits"),
+    (Site::ExpertsPre, "mlp.experts.hook_pre"),
+    (Site::ExpertsPreLinear, "mlp.experts.hook_pre_linear"),
+    (Site::SharedExpertPre, "mlp.shared_expert.hook_pre"),
+    (
+        Site::SharedExpertPreLinear,
+        "mlp.shared_expert.hook_pre_linear",
+    ),
     (Site::MlpOut, "hook_mlp_out"),
     (Site::ResidPost, "hook_resid_post"),
 ];
@@ -172,6 +189,10 @@ impl Site {
             | Self::MlpPreLinear(l)
             | Self::MlpPost(l)
             | Self::RouterLogits(l)
+            | Self::ExpertsPre(l)
+            | Self::ExpertsPreLinear(l)
+            | Self::SharedExpertPre(l)
+            | Self::SharedExpertPreLinear(l)
             | Self::MlpOut(l)
             | Self::ResidPost(l)
             | Self::ResidGrad(l)
@@ -222,6 +243,12 @@ impl FromStr for Site {
 pub trait Tap {
     /// Whether [`Tap::visit`] should be called at `site`.
     fn wants(&self, site: Site) -> bool;
+
+    /// Whether the last position alone is looked at. What is made for the tap alone, as the units of experts
+    /// that a token does not go to, is then made there alone: `pos` is 1.
+    fn only_last(&self) -> bool {
+        false
+    }
 
     /// Sees the value at `site`.
     ///

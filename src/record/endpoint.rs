@@ -178,6 +178,7 @@ fn answer(reply: Reply, readout: &Readout) -> Answer {
         text,
         tokens: Vec::new(),
         top: reply.first.into_iter().take(TOP).map(candidate).collect(),
+        margins: Vec::new(),
         inside: None,
         places: Vec::new(),
     }

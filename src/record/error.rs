@@ -44,6 +44,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Reference Gram matrices are not what their list says, or do not fit into it.
+    #[error("{}: {reason}", path.display())]
+    ReferenceGrams {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
     /// A recording belongs to another model, suite, decoding or engine.
     #[error("{}: {reason}; choose another folder or delete the file", path.display())]
     Foreign {
@@ -97,6 +105,7 @@ impl Error {
             self,
             Self::Corrupt { .. }
                 | Self::Activations { .. }
+                | Self::ReferenceGrams { .. }
                 | Self::Foreign { .. }
                 | Self::Inconsistent { .. }
         )

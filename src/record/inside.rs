@@ -21,42 +21,66 @@ const UNITS: usize = 1 << 18;
 pub const MOST_ROWS: usize = 1024;
 
 /// The sites that are read at the last token of a prompt, with their widths, in the order of a forward pass:
-/// keys and values, the hidden units of dense MLPs before they are multiplied, and the residual stream after
-/// every block; behind them what the logit lens says there.
+/// keys and values, the hidden units of MLPs and of all experts before they are multiplied, and the residual
+/// stream after every block; behind them what the logit lens says there.
 pub(super) fn sites(spec: &DecoderSpec) -> Vec<(Site, usize)> {
-    let dense: Vec<usize> = (0..spec.layers.len())
-        .filter(|layer| !spec.layers[*layer].sparse)
-        .collect();
-    let views = 1 + usize::from(spec.gated_mlp);
-    let most = UNITS / (views * spec.intermediate_size.max(1));
-    let kept = spaced(&dense, most);
-    let heads = match &spec.latent {
-        Some(_) => spec.num_attention_heads,
-        None => spec.num_key_value_heads,
-    };
-    let (keys, values) = (heads * spec.head_dim, heads * spec.value_head_dim());
     let all: Vec<usize> = (0..spec.layers.len()).collect();
+    let units = |layer: &usize| -> Vec<(Site, usize)> { units(spec, *layer) };
+    let largest = all
+        .iter()
+        .map(|at| units(at).iter().map(|(_, width)| width).sum());
+    let kept = spaced(&all, UNITS / largest.max().unwrap_or(0).max(1usize));
+    let heads = key_value_heads(spec);
+    let (keys, values) = (heads * spec.head_dim, heads * spec.value_head_dim());
     let cached = spaced(&all, UNITS / (keys + values).max(1));
     let mut sites = Vec::new();
-    for layer in 0..spec.layers.len() {
-        if cached.contains(&layer) {
-            sites.push((Site::Key(layer), keys));
-            sites.push((Site::Value(layer), values));
+    for layer in &all {
+        if cached.contains(layer) {
+            sites.push((Site::Key(*layer), keys));
+            sites.push((Site::Value(*layer), values));
         }
-        if kept.contains(&layer) {
-            sites.push((Site::MlpPre(layer), spec.intermediate_size));
-            if spec.gated_mlp {
-                sites.push((Site::MlpPreLinear(layer), spec.intermediate_size));
-            }
+        if kept.contains(layer) {
+            sites.extend(units(layer));
         }
-        sites.push((Site::ResidPost(layer), spec.hidden_size));
+        sites.push((Site::ResidPost(*layer), spec.hidden_size));
     }
     sites.extend(all.iter().map(|layer| (Site::Lens(*layer), lens::WIDTH)));
     sites
 }
 
+/// Heads that keys and values consist of.
+pub(in crate::record) fn key_value_heads(spec: &DecoderSpec) -> usize {
+    match &spec.latent {
+        Some(_) => spec.num_attention_heads,
+        None => spec.num_key_value_heads,
+    }
+}
+
+/// Both views of a block's hidden units; of a mixture the router's logits before them.
+fn units(spec: &DecoderSpec, layer: usize) -> Vec<(Site, usize)> {
+    let sparse = spec.layers[layer].sparse;
+    let Some(moe) = spec.moe.as_ref().filter(|_| sparse) else {
+        let mut sites = vec![(Site::MlpPre(layer), spec.intermediate_size)];
+        if spec.gated_mlp {
+            sites.push((Site::MlpPreLinear(layer), spec.intermediate_size));
+        }
+        return sites;
+    };
+    let width = moe.num_experts * moe.moe_intermediate_size;
+    let mut sites = vec![
+        (Site::RouterLogits(layer), moe.num_experts),
+        (Site::ExpertsPre(layer), width),
+        (Site::ExpertsPreLinear(layer), width),
+    ];
+    if let Some(width) = moe.shared_expert_intermediate_size {
+        sites.push((Site::SharedExpertPre(layer), width));
+        sites.push((Site::SharedExpertPreLinear(layer), width));
+    }
+    sites
+}
+
 /// At most `most` of `layers`, at equal steps, the first and the last among them.
-fn spaced(layers: &[usize], most: usize) -> Vec<usize> {
+pub(super) fn spaced(layers: &[usize], most: usize) -> Vec<usize> {
     match (layers.len(), most) {
         (count, most) if count <= most => layers.to_vec(),
         (_, 0) => Vec::new(),
@@ -87,6 +111,10 @@ impl<'s> LastRow<'s> {
 impl Tap for LastRow<'_> {
     fn wants(&self, site: Site) -> bool {
         self.sites.iter().any(|(wanted, _)| *wanted == site)
+    }
+
+    fn only_last(&self) -> bool {
+        true
     }
 
     fn visit(&mut self, _: Site, value: &Tensor) -> candle_core::Result<()> {
@@ -159,6 +187,7 @@ mod tests {
             items: items.iter().map(|item| (*item).to_owned()).collect(),
             offsets: offsets.to_vec(),
             tokens: None,
+            key_value_heads: None,
             sites: vec![
                 site(Site::ResidPost(1)),
                 site(Site::MlpPre(0)),

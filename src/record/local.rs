@@ -279,6 +279,10 @@ impl Runner for LocalRunner<'_> {
         &self.sites
     }
 
+    fn key_value_heads(&self) -> Option<usize> {
+        Some(inside::key_value_heads(self.decoder.spec()))
+    }
+
     fn reads_places(&self) -> bool {
         true
     }

@@ -4,12 +4,14 @@
 mod endpoint;
 mod error;
 mod form;
+pub mod grams;
 mod identity;
 pub mod import;
 mod inside;
 mod lens;
 mod local;
 mod numbers;
+mod patches;
 mod places;
 mod profile;
 mod projection;
@@ -28,6 +30,8 @@ pub use form::Signature;
 pub use identity::header;
 pub use inside::MOST_ROWS;
 pub use local::LocalRunner;
+pub use patches::Patches;
+pub use patches::patches;
 pub use places::Place;
 #[cfg(test)]
 pub(crate) use profile::of_test_model;
@@ -104,6 +108,11 @@ pub struct Record {
     pub tokens: Vec<u32>,
     /// Most probable first tokens of the answer, best first; none where [`Header::absent`] says so.
     pub top: Vec<Candidate>,
+    /// By how much each token was decided, and behind them that the text ends, where the model said so: the
+    /// logarithm of the odds against the best that would have made another answer, in nats, to a ten-thousandth.
+    /// Empty where that was not recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub margins: Vec<f64>,
     /// Whether it is right; `None` where there is no truth or no answer.
     pub correct: Option<bool>,
     /// Field by field, for structured answers.
@@ -171,6 +180,8 @@ pub struct Activations {
     /// Where rows are patterns of whole prompts, `[heads, tokens, tokens]`: their `tokens`, those of the
     /// longest prompt. A shorter prompt has zeros behind its end.
     pub tokens: Option<usize>,
+    /// Heads that keys and values consist of, one behind the other, where they are known.
+    pub key_value_heads: Option<usize>,
     /// In the order of a forward pass.
     pub sites: Vec<SiteActivations>,
 }

@@ -40,6 +40,19 @@ pub(super) fn top(logits: &[f32], count: usize) -> Vec<u32> {
     best.into_iter().map(|(_, token)| token).collect()
 }
 
+/// The most probable token, and by how much it was decided: the logarithm of its odds against the best other one,
+/// in nats. One that ends the text is held against the best that does not: which of several ends it makes no other
+/// answer. There is no margin where there is no other token, and nothing where there are no logits.
+pub(super) fn decided(logits: &[f32], ends: impl Fn(u32) -> bool) -> Option<(u32, Option<f64>)> {
+    let best = *top(logits, 1).first()?;
+    let is_end = ends(best);
+    let other = |token: u32| token != best && !(is_end && ends(token));
+    let others = (0_u32..).zip(logits).filter(|(token, _)| other(*token));
+    let second = others.map(|(_, logit)| *logit).max_by(f32::total_cmp);
+    let first = f64::from(logits[best as usize]);
+    Some((best, second.map(|second| first - f64::from(second))))
+}
+
 pub(super) fn log_sum_exp(logits: &[f32]) -> f64 {
     let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let highest = f64::from(highest);
@@ -52,6 +65,7 @@ pub(super) fn log_sum_exp(logits: &[f32]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::decided;
     use super::log_sum_exp;
     use super::stopped;
     use super::top;
@@ -77,6 +91,20 @@ mod tests {
         assert_eq!(top(&[1.0, 3.0, 2.0, 3.0, -1.0], 3), [1, 3, 2]);
         assert_eq!(top(&[0.5, 0.5, 0.5], 2), [0, 1]);
         assert_eq!(top(&[0.0], 8), [0]);
+    }
+
+    #[test]
+    fn a_decision_is_held_against_what_would_make_another_answer() {
+        let logits = [1.0, 3.0, 2.5, 2.75];
+        assert_eq!(decided(&logits, |_| false), Some((1, Some(0.25))));
+        // Of two ends of the text either ends it.
+        let ends = |token| token == 1 || token == 3;
+        assert_eq!(decided(&logits, ends), Some((1, Some(0.5))));
+        assert_eq!(decided(&logits, |token| token == 3), Some((1, Some(0.25))));
+        assert_eq!(decided(&[2.0, 2.0], |_| false), Some((0, Some(0.0))));
+        assert_eq!(decided(&[1.0], |_| false), Some((0, None)));
+        assert_eq!(decided(&[1.0, 0.0], |_| true), Some((0, None)));
+        assert_eq!(decided(&[], |_| false), None);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use super::Error;
 use super::numbers::candidates;
+use super::numbers::decided;
 use super::numbers::stopped;
-use super::numbers::top;
 use super::runner::Answer;
 use super::runner::Failure;
 use super::runner::Runner;
@@ -73,6 +73,7 @@ impl<'m> ReadingRunner<'m> {
             text: String::new(),
             tokens: Vec::new(),
             top: Vec::new(),
+            margins: Vec::new(),
             inside: None,
             places: Vec::new(),
         };
@@ -86,10 +87,12 @@ impl<'m> ReadingRunner<'m> {
             if answer.top.is_empty() {
                 answer.top = candidates(self.tokenizer, &logits);
             }
-            let Some(&best) = top(&logits, 1).first() else {
+            let decided = decided(&logits, |token| self.ends(token));
+            let Some((best, margin)) = decided.filter(|_| max_tokens > 0) else {
                 break;
             };
-            if max_tokens == 0 || self.ends(best) {
+            answer.margins.extend(margin);
+            if self.ends(best) {
                 break;
             }
             answer.tokens.push(best);

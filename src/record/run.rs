@@ -125,7 +125,8 @@ fn finished(
             || has_places(recording) && recording.vocabulary.as_deref() == runner.vocabulary();
         let inside = |activations: &Activations| {
             let seen = activations.sites.iter().map(|one| (one.site, one.width));
-            seen.eq(wanted.iter().copied())
+            let heads = activations.key_value_heads == runner.key_value_heads();
+            heads && seen.eq(wanted.iter().copied())
         };
         let inside = activations.as_ref().is_some_and(inside);
         wanted.is_empty() || inside && (!runner.reads_places() || along())
@@ -234,7 +235,7 @@ fn keep(
         }
         match journal.records.get(at) {
             None => fresh.push(record),
-            Some(stored) if *stored == record => {}
+            Some(stored) if same(stored, &record) => {}
             Some(_) => return Err(journal.inconsistent(&record.item)),
         }
     }
@@ -250,6 +251,7 @@ fn asked_of(suite: &Suite, item: &Item, answer: Result<Answer, Failure>) -> Resu
         answer: String::new(),
         tokens: Vec::new(),
         top: Vec::new(),
+        margins: Vec::new(),
         correct: None,
         fields: Default::default(),
         form: None,
@@ -270,6 +272,7 @@ fn asked_of(suite: &Suite, item: &Item, answer: Result<Answer, Failure>) -> Resu
     record.answer = answer.text;
     record.tokens = answer.tokens;
     record.top = answer.top.into_iter().map(rounded).collect();
+    record.margins = answer.margins.into_iter().map(short).collect();
     record.correct = scored.correct;
     record.fields = scored.fields;
     record.form = scored.form;
@@ -278,6 +281,26 @@ fn asked_of(suite: &Suite, item: &Item, answer: Result<Answer, Failure>) -> Resu
         places: answer.places,
     });
     Ok((record, row))
+}
+
+/// Whether an item was answered as before; margins may not have been recorded then.
+fn same(stored: &Record, record: &Record) -> bool {
+    match stored.margins.is_empty() {
+        false => stored == record,
+        true => {
+            let margins = Vec::new();
+            *stored
+                == Record {
+                    margins,
+                    ..record.clone()
+                }
+        }
+    }
+}
+
+/// A margin as it is stored.
+fn short(margin: f64) -> f64 {
+    (margin * 1e4).round() / 1e4
 }
 
 /// A candidate as it is stored: to a millionth, so that what is read back is what was written.

@@ -63,6 +63,11 @@ pub trait Runner: Sync {
         &[]
     }
 
+    /// Heads that keys and values among [`Runner::sites`] consist of, where they are there.
+    fn key_value_heads(&self) -> Option<usize> {
+        None
+    }
+
     /// Whether answers to [`Readout::NextToken`] come with [`Answer::places`].
     fn reads_places(&self) -> bool {
         false
@@ -180,6 +185,9 @@ pub struct Answer {
     pub tokens: Vec<u32>,
     /// The [`TOP`] most probable first tokens, best first.
     pub top: Vec<Candidate>,
+    /// By how much each of `tokens` was decided, and behind them that the text ends, where the model said so: the
+    /// logarithm of the odds against the best that would have made another answer, in nats.
+    pub margins: Vec<f64>,
     /// What is at [`Runner::sites`] at the last token of the prompt, one after the other; only for
     /// [`Readout::NextToken`].
     pub inside: Option<Vec<f32>>,

@@ -3,6 +3,7 @@
 
 pub mod consensus;
 pub mod layers;
+mod triangle;
 
 use super::gram;
 

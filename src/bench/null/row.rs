@@ -76,6 +76,7 @@ fn rows(models: [&Model; 2], seed: u64, trained: bool, work: &Work) -> Result<Ve
         profile: None,
         recordings: &[],
         activations: None,
+        patches: None,
         missing: None,
     };
     let pair = Pair {
@@ -83,6 +84,7 @@ fn rows(models: [&Model; 2], seed: u64, trained: bool, work: &Work) -> Result<Ve
         suspect: subject(models[1]),
         population: &[],
         derived: None,
+        references: &[],
         seed,
         memo: Memo::default(),
     };

@@ -66,7 +66,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         let name = format!("{}-vs-{}", base.name, other.name);
         let folder = args.out.join(&name);
         let panel = bench.panel(pair, &[])?;
-        let assessments = bench.assess(pair, &panel);
+        let assessments = bench.assess(pair, &panel)?;
         let size = noise(&assessments);
         let findings = bench.judge(pair, &assessments);
         let [a, b] = pair.map(|dossier| &dossier.model.artefacts.reference);

@@ -113,10 +113,16 @@ impl<'a> Stream<'a> {
     }
 }
 
-impl Stream<'_> {
+impl<'a> Stream<'a> {
     /// Rows of either model.
     pub fn items(&self) -> usize {
         self.rows.len()
+    }
+
+    /// The item of each row.
+    pub fn read(&self) -> Vec<&'a str> {
+        let items = self.rows.iter();
+        items.map(|row| self.of.items[*row].as_str()).collect()
     }
 
     /// Blocks that were recorded.
@@ -305,6 +311,7 @@ pub(super) mod toy {
             items: (0..n).map(|i| format!("item-{i:02}")).collect(),
             offsets: Vec::new(),
             tokens: None,
+            key_value_heads: None,
             sites,
         }
     }

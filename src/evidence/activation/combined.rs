@@ -7,6 +7,7 @@ use super::inside::Measured;
 use super::residual_order::ResidualOrder;
 use super::unit_match::UnitMatch;
 use super::unit_order::UnitOrder;
+use super::unit_relations::UnitRelations;
 use super::unit_signs::UnitSigns;
 use crate::evidence::Card;
 use crate::evidence::Needs;
@@ -18,19 +19,19 @@ pub(super) struct Combined;
 
 static CARD: Card = Card {
     id: "activation.combined",
-    version: 1,
+    version: 2,
     family: "activation.combined",
     title: "activation evidence of a shared start, combined",
-    measures: "The smallest of the p-values of activation.residual_order, activation.unit_order, activation.unit_signs and \
-               activation.unit_match that apply, times their number. The statistic is 1 - p^(1/4): 0.68 at p = 0.01, 0.994 \
+    measures: "The smallest of the p-values of activation.residual_order, activation.unit_order, activation.unit_relations, \
+               activation.unit_signs and activation.unit_match that apply, times their number. The statistic is 1 - p^(1/4): 0.68 at p = 0.01, 0.994 \
                at 10^-9.",
-    null: "Bonferroni: valid whatever the tests have to do with each other, as far as each is. Three are exact under \
+    null: "Bonferroni: valid whatever the tests have to do with each other, as far as each is. Four are exact under \
            independent initialisation; activation.unit_match is calibrated on independent models. The p-value of \
-           the exact three alone is beside it.",
+           the exact four alone is beside it.",
     fooled_by: "Two honest models started from the same random seed look related. Kin whose residual stream is rotated, whose \
                 hidden units are reordered, whose up rows are negated and whose value heads are mixed are seen by \
                 activation.unit_match alone, and not at all without gated MLPs. Very strong noise hides kin.",
-    cost: "That of its four parts.",
+    cost: "That of its five parts.",
     reference: "Bonferroni (1936); see the parts.",
     needs: Needs::Activations,
     // As activation.unit_match.
@@ -39,9 +40,10 @@ static CARD: Card = Card {
 };
 
 /// The parts, and whether their p-value is exact.
-static PARTS: [(&dyn Inside, bool, &str); 4] = [
+static PARTS: [(&dyn Inside, bool, &str); 5] = [
     (&ResidualOrder, true, "log10_p_residual_order"),
     (&UnitOrder, true, "log10_p_unit_order"),
+    (&UnitRelations, true, "log10_p_unit_relations"),
     (&UnitSigns, true, "log10_p_unit_signs"),
     (&UnitMatch, false, "log10_p_unit_match"),
 ];
@@ -230,7 +232,7 @@ mod tests {
         bare.sites.clear();
         let why = Combined.measure(&bare, &bare, 0).unwrap_err();
         assert!(
-            why.contains("no block") && why.contains("no gated dense MLP"),
+            why.contains("no block") && why.contains("no gated MLP"),
             "{why}"
         );
     }

@@ -1,17 +1,17 @@
 //! Debiased linear CKA of what is left when the consensus of independent models is taken off.
 
+mod consensus;
+
 use std::collections::BTreeMap;
 
 use super::beside;
-use super::blocks::Map;
 use super::blocks::ROTATED_AT_MOST;
-use super::blocks::Stream;
-use super::blocks::View;
 use super::blocks::streams;
+use super::inside::Heard;
 use super::inside::comparable;
 use super::inside::why_missing;
 use super::linear_cka::Shuffled;
-use super::linear_cka::grams;
+use crate::evidence::Assessment;
 use crate::evidence::Card;
 use crate::evidence::Error;
 use crate::evidence::Evidence;
@@ -21,22 +21,33 @@ use crate::evidence::Outcome;
 use crate::evidence::Pair;
 use crate::evidence::Subject;
 use crate::evidence::control::Controls;
+use crate::evidence::control::Named;
+use crate::evidence::control::Sides;
 use crate::record::Activations;
-use crate::stat::cka::CentredGram;
+use crate::record::grams::ReferenceGrams;
 use crate::stat::cka::LEAST_ROWS;
+use consensus::Consensus;
+use consensus::LEAST;
+use consensus::Left;
+use consensus::One;
+use consensus::Pool;
+use consensus::REFERENCE;
+use consensus::SUSPECT;
 
 /// See [`CARD`].
 pub(super) struct DeconfoundedCka;
 
 static CARD: Card = Card {
     id: "activation.deconfounded_cka",
-    version: 1,
+    version: 2,
     family: "activation.similarity",
     title: "debiased linear CKA beyond what independent models agree on",
     measures: "The U-centred Gram matrices of debiased linear CKA, block by block; of each, the part along the mean Gram \
                matrix of independent models at the same relative depth (their consensus on which prompts are alike) is \
                taken off. The statistic is the CKA of what is left, as a mean along the path that pairs blocks in order. \
-               Beside it the same without taking anything off.",
+               Beside it the same without taking anything off. The independent models are those at hand; where fewer than \
+               four of them are built like the pair, shipped Gram matrices of models of other runs stand beside them \
+               (datasets/reference-grams), if they are of the same prompts.",
     null: "The same number for independent models, each time with the consensus of the others only: of one model fewer than \
            for this pair, or of two, which leaves them a little more in common.",
     fooled_by: "A consensus of models that are built or trained unlike the pair leaves what the pair's kind has in common. A \
@@ -53,186 +64,110 @@ static CARD: Card = Card {
 /// Of the heatmap.
 const TITLE: &str = "debiased linear CKA beyond the consensus, block by block";
 
-/// Fewest models that make a consensus.
-const LEAST: usize = 3;
-
 impl Evidence for DeconfoundedCka {
     fn card(&self) -> &'static Card {
         &CARD
     }
 
     fn assess(&self, pair: &Pair<'_>) -> Result<Outcome, Error> {
-        let (Some(a), Some(b)) = (pair.reference.activations, pair.suspect.activations) else {
+        if pair.reference.activations.is_none() || pair.suspect.activations.is_none() {
             return Ok(Outcome::NotApplicable(why_missing(pair)));
-        };
-        let both = comparable(a, b).and_then(|()| streams(a, b, LEAST_ROWS));
-        let [reference, suspect] = match both {
-            Ok(both) => both,
-            Err(reason) => return Ok(Outcome::NotApplicable(reason)),
-        };
-        let table = Consensus::new(pair, &reference, &suspect);
-        if table.independent.len() <= LEAST {
-            return Ok(Outcome::NotApplicable(format!(
-                "it needs {} independent models that read the same prompts, and {} did: name some with --panel",
-                LEAST + 1,
-                table.independent.len()
-            )));
         }
-        let Some(measured) = table.measure(a, b) else {
-            let reason = "nothing is left of one of the models without the consensus";
-            return Ok(Outcome::NotApplicable(reason.to_owned()));
-        };
-        let controls = Controls::measure(pair, &|a: Subject<'_>, b: Subject<'_>| {
-            let known = a.activations.zip(b.activations);
-            let measured = known.and_then(|(a, b)| table.measure(a, b));
-            Ok(measured.and_then(|measured| measured.map.on_path()))
-        })?;
-        let shuffled = (reference.one_row_each && suspect.one_row_each)
-            .then(|| measured.shuffled(pair.seed))
-            .flatten();
-        let raw = table.raw(a, b);
-        let models = table.independent.len();
-        let mut found = finding(&measured, shuffled.as_ref(), raw, models, &controls);
-        if let Some(found) = &mut found {
-            let examples = beside::examples(&pair.sides(), |one| one.activations);
-            beside::draw(&mut found.figures, &examples, |a, b| {
-                Some(table.measure(a, b)?.map.figure(TITLE))
-            });
+        fn of(one: Subject<'_>) -> Option<&Activations> {
+            one.activations
         }
-        Ok(found.map_or_else(
-            || {
-                Outcome::NotApplicable(
-                    "the residual stream does not vary from prompt to prompt".to_owned(),
-                )
-            },
-            |finding| Outcome::Measured(Box::new(finding)),
-        ))
+        outcome(&pair.sides(), &of, pair.references, pair.seed)
     }
 }
 
-/// Gram matrices of all models at hand, on the prompts of the pair.
-struct Consensus<'a> {
-    known: Vec<(&'a Activations, Vec<Option<CentredGram>>)>,
-    /// Places in `known` of the independent ones.
-    independent: Vec<usize>,
-    items: usize,
-}
-
-/// What is left of two models.
-struct Left {
-    items: usize,
-    a: Vec<Option<CentredGram>>,
-    b: Vec<Option<CentredGram>>,
-    map: Map,
-}
-
-impl<'a> Consensus<'a> {
-    /// Models that did not read all prompts of the pair are left out.
-    fn new(pair: &Pair<'a>, reference: &Stream<'a>, suspect: &Stream<'a>) -> Self {
-        let mut known: Vec<(&Activations, Vec<Option<CentredGram>>)> = [reference, suspect]
-            .map(|stream| (stream.of, grams(stream, View::AsRecorded)))
-            .into();
-        let mut add = |subject: &Subject<'a>| -> Option<usize> {
-            let of = subject.activations?;
-            let stream = reference.beside(of)?;
-            known.push((of, grams(&stream, View::AsRecorded)));
-            Some(known.len() - 1)
-        };
-        let independent = pair.population.iter().filter_map(&mut add).collect();
-        if let Some((parent, child)) = &pair.derived {
-            add(parent);
-            add(child);
-        }
-        Self {
-            known,
-            independent,
-            items: reference.items(),
-        }
+/// The same for models of which nothing but activations is at hand.
+pub(super) fn assess_heard<'a>(
+    sides: &Sides<'a, Heard<'a>>,
+    references: &[ReferenceGrams],
+    seed: u64,
+) -> Assessment {
+    fn of(one: Heard<'_>) -> Option<&Activations> {
+        Some(one.activations)
     }
-
-    fn grams(&self, of: &Activations) -> Option<&[Option<CentredGram>]> {
-        let known = self.known.iter().find(|(one, _)| std::ptr::eq(*one, of));
-        known.map(|(_, grams)| &grams[..])
-    }
-
-    /// Without anything taken off.
-    fn raw(&self, a: &Activations, b: &Activations) -> Option<f64> {
-        Map::mean_of(self.grams(a)?, self.grams(b)?, CentredGram::cka)
-    }
-
-    /// `None` with too few independent models besides the two.
-    fn measure(&self, a: &Activations, b: &Activations) -> Option<Left> {
-        let others: Vec<&[Option<CentredGram>]> = self
-            .independent
-            .iter()
-            .map(|&at| &self.known[at])
-            .filter(|(one, _)| !std::ptr::eq(*one, a) && !std::ptr::eq(*one, b))
-            .map(|(_, grams)| &grams[..])
-            .collect();
-        if others.len() < LEAST {
-            return None;
-        }
-        let [a, b] = [a, b].map(|one| Some(without(self.grams(one)?, &others)));
-        let (a, b) = (a?, b?);
-        Some(Left {
-            items: self.items,
-            map: Map::of(&a, &b, CentredGram::cka),
-            a,
-            b,
-        })
+    Assessment {
+        card: &CARD,
+        outcome: outcome(sides, &of, references, seed).map_err(|error| error.to_string()),
     }
 }
 
-/// Each block without the consensus of `others` at its relative depth; `None` where nothing is left.
-fn without(
-    blocks: &[Option<CentredGram>],
-    others: &[&[Option<CentredGram>]],
-) -> Vec<Option<CentredGram>> {
-    let one = |(at, gram): (usize, &Option<CentredGram>)| {
-        let there = others.iter();
-        let there =
-            there.filter_map(|other| other.get(nearest(at, blocks.len(), other.len()))?.as_ref());
-        gram.as_ref()?.without(&CentredGram::consensus(there)?)
+fn outcome<'a, T: Named>(
+    sides: &Sides<'a, T>,
+    of: &dyn Fn(T) -> Option<&'a Activations>,
+    references: &[ReferenceGrams],
+    seed: u64,
+) -> Result<Outcome, Error> {
+    let not = |reason: String| Ok(Outcome::NotApplicable(reason));
+    let (Some(a), Some(b)) = (of(sides.reference), of(sides.suspect)) else {
+        return not("activations of one of the models were not recorded".to_owned());
     };
-    blocks.iter().enumerate().map(one).collect()
-}
-
-/// Of `there` blocks the one at the relative depth of block `at` of `here`.
-fn nearest(at: usize, here: usize, there: usize) -> usize {
-    match (here, there) {
-        (_, 0) => 0,
-        // The only block is also the last.
-        (0 | 1, there) => there - 1,
-        (here, there) => (2 * at * (there - 1) + (here - 1)) / (2 * (here - 1)),
+    let both = comparable(a, b).and_then(|()| streams(a, b, LEAST_ROWS));
+    let [reference, suspect] = match both {
+        Ok(both) => both,
+        Err(reason) => return not(reason),
+    };
+    let table = Consensus::new(sides, of, [&reference, &suspect], references);
+    let pool = table.pool();
+    if pool.models() <= LEAST {
+        return not(format!(
+            "it needs {} independent models that read the same prompts, and {pool} did: name some with --panel, or \
+             record a suite of which reference Gram matrices are shipped",
+            LEAST + 1,
+        ));
     }
-}
-
-impl Left {
-    fn shuffled(&self, seed: u64) -> Option<Shuffled> {
-        Shuffled::new(&self.a, &self.b, &self.map, seed)
-    }
+    let Some(measured) = table.measure(REFERENCE, SUSPECT) else {
+        return not("nothing is left of one of the models without the consensus".to_owned());
+    };
+    let controls = Controls::of(&table.sides().borrowed(), &|a: One<'_>, b: One<'_>| {
+        let measured = table.measure(a.at, b.at);
+        Ok(measured.and_then(|measured| measured.map.on_path()))
+    })?;
+    let shuffled = (reference.one_row_each && suspect.one_row_each)
+        .then(|| measured.shuffled(seed))
+        .flatten();
+    let raw = table.raw();
+    let Some(mut found) = finding(&measured, shuffled.as_ref(), raw, &pool, &controls) else {
+        return not("the residual stream does not vary from prompt to prompt".to_owned());
+    };
+    let examples = beside::examples(sides, of);
+    beside::draw(&mut found.figures, &examples, |a, b| {
+        let places = (table.place(a)?, table.place(b)?);
+        Some(table.measure(places.0, places.1)?.map.figure(TITLE))
+    });
+    Ok(Outcome::Measured(Box::new(found)))
 }
 
 fn finding(
     left: &Left,
     shuffled: Option<&Shuffled>,
     raw: Option<f64>,
-    models: usize,
+    pool: &Pool,
     controls: &Controls,
 ) -> Option<Finding> {
     let statistic = left.map.on_path()?;
     let mut details: BTreeMap<&'static str, f64> = controls.details(statistic);
-    details.insert("consensus_models", models as f64);
+    details.insert("consensus_models", pool.models() as f64);
+    details.insert("consensus_shipped", pool.shipped.len() as f64);
     details.extend(raw.map(|value| ("with_consensus", value)));
     details.extend(left.map.off_path().map(|value| ("unmatched_blocks", value)));
     details.extend(shuffled.into_iter().flat_map(Shuffled::details));
     let mut caveats = vec![format!(
-        "the consensus is that of {models} independent models: what all models share and these lack is still in the number"
+        "the consensus is that of {pool}: what all models share and these lack is still in the number"
     )];
+    if !pool.shipped.is_empty() {
+        caveats.push(format!(
+            "a shipped model of the pair's own run would take kinship off: {} were taken to be of other runs",
+            pool.shipped.join(", ")
+        ));
+    }
     caveats.extend(left.map.caveats());
     caveats.extend(controls.caveats());
     let mut explanation = format!(
-        "Mean over paired blocks, on {} prompts, beyond the consensus of {models} independent models: {statistic:.3}.",
+        "Mean over paired blocks, on {} prompts, beyond the consensus of {pool}: {statistic:.3}.",
         left.items
     );
     if let Some(raw) = raw {
@@ -354,14 +289,66 @@ mod tests {
         assert!(matches!(outcome, Outcome::NotApplicable(_)));
     }
 
+    /// Of other runs, as they are shipped.
+    fn shipped(models: u64) -> Vec<ReferenceGrams> {
+        let one = |own| {
+            let label = format!("shipped-{own}");
+            ReferenceGrams::of_test_model(&label, &seeing(7, own, 0.0))
+        };
+        (30..30 + models).map(one).collect()
+    }
+
     #[test]
-    fn depths_are_matched_by_relative_place() {
-        let places =
-            |here, there| -> Vec<usize> { (0..here).map(|at| nearest(at, here, there)).collect() };
-        assert_eq!(places(3, 3), [0, 1, 2]);
-        assert_eq!(places(3, 5), [0, 2, 4]);
-        assert_eq!(places(5, 3), [0, 1, 1, 2, 2]);
-        assert_eq!(places(1, 4), [3]);
-        assert_eq!(places(2, 1), [0, 0]);
+    fn shipped_models_stand_in_for_those_that_are_not_at_hand() {
+        let parent = seeing(4, 2, 0.0);
+        let references = shipped(6);
+        let of = |b: &Activations, panel: &[Open]| {
+            let (a, b) = (open(1, parent.clone()), open(2, b.clone()));
+            let panel: Vec<Subject<'_>> = panel.iter().map(Open::subject).collect();
+            let with = Pair {
+                population: &panel,
+                references: &references,
+                ..crate::evidence::toy::pair(&a, &b)
+            };
+            match DeconfoundedCka.assess(&with).unwrap() {
+                Outcome::Measured(finding) => *finding,
+                Outcome::NotApplicable(reason) => panic!("{reason}"),
+            }
+        };
+        let (kin, stranger) = (of(&seeing(4, 2, 0.3), &[]), of(&seeing(4, 3, 0.0), &[]));
+        let (with, without) = (stranger.details["with_consensus"], stranger.statistic);
+        assert!(with > 0.4 && without < with / 2.0, "{with} {without}");
+        assert!(kin.statistic > 0.7, "{}", kin.statistic);
+        assert_eq!(kin.details["consensus_shipped"], 6.0);
+        // Every pair of the shipped, and both of the pair against each of them.
+        assert_eq!(kin.controls.len(), 15 + 12);
+        let beyond = |control: &&crate::evidence::Control| control.statistic >= kin.statistic;
+        assert_eq!(kin.controls.iter().filter(beyond).count(), 0);
+        assert!(
+            kin.explanation
+                .contains("(0 at hand, 6 as shipped Gram matrices)")
+        );
+        assert!(
+            kin.caveats
+                .iter()
+                .any(|caveat| caveat.contains("shipped-30"))
+        );
+        // Fewer at hand than make a null are filled up.
+        let filled = of(&seeing(4, 2, 0.3), &panel(2));
+        assert!(
+            filled
+                .explanation
+                .contains("8 independent models (2 at hand")
+        );
+        // Of other prompts they are not asked.
+        let mut other = parent.clone();
+        other.items[0] = "another".to_owned();
+        let (a, b) = (open(1, other.clone()), open(2, other));
+        let with = Pair {
+            references: &references,
+            ..crate::evidence::toy::pair(&a, &b)
+        };
+        let outcome = DeconfoundedCka.assess(&with).unwrap();
+        assert!(matches!(outcome, Outcome::NotApplicable(_)));
     }
 }

@@ -19,6 +19,7 @@ use crate::evidence::control::Named;
 use crate::evidence::control::Sides;
 use crate::model::Site;
 use crate::record::Activations;
+use crate::record::grams::ReferenceGrams;
 
 /// A method that needs nothing of two models but what was read inside them.
 pub(crate) trait Inside: Sync {
@@ -120,10 +121,12 @@ impl Named for Heard<'_> {
 }
 
 /// Measures two models of which nothing but activations is at hand by every method that needs no more, in
-/// registry order, beside those of independent models.
+/// registry order, beside those of independent models; then beyond what those and shipped Gram matrices of
+/// others agree on.
 pub fn assess_heard(
     [reference, suspect]: [Heard<'_>; 2],
     population: &[Heard<'_>],
+    references: &[ReferenceGrams],
     (published, seed): (bool, u64),
 ) -> Vec<Assessment> {
     let sides = Sides {
@@ -150,7 +153,8 @@ pub fn assess_heard(
             outcome: outcome.map_err(|error| error.to_string()),
         }
     });
-    assessed.collect()
+    let beyond = super::deconfounded_cka::assess_heard(&sides, references, seed);
+    assessed.chain([beyond]).collect()
 }
 
 /// The number of two models, with those of known pairs.

@@ -23,7 +23,10 @@ mod topological_similarity;
 mod toys;
 mod unit_match;
 mod unit_order;
+mod unit_relations;
 mod unit_signs;
+mod value_spaces;
+mod vision_patches;
 
 use super::Evidence;
 pub use inside::Heard;
@@ -31,8 +34,8 @@ use inside::Inside;
 pub use inside::assess_heard;
 pub(in crate::evidence) use published::METHODS as PUBLISHED;
 
-/// The methods, as what they read and as what a report asks for; after them those that need independent
-/// models too.
+/// The methods, as what they read and as what a report asks for; after them those that need more of a model or
+/// independent ones too.
 macro_rules! methods {
     ($(&$method:path),* ; $(&$beside:path),* $(,)?) => {
         pub(super) static METHODS: &[&dyn Evidence] = &[$(&$method,)* $(&$beside),*];
@@ -46,6 +49,7 @@ methods![
     &combined::Combined,
     &residual_order::ResidualOrder,
     &unit_order::UnitOrder,
+    &unit_relations::UnitRelations,
     &unit_signs::UnitSigns,
     &unit_match::UnitMatch,
     &seed_prints::SeedPrints,
@@ -54,9 +58,11 @@ methods![
     &procrustes::Procrustes,
     &topological_similarity::TopologicalSimilarity,
     &key_value::KeyValue,
+    &value_spaces::ValueSpaces,
     &massive_activations::MassiveActivations,
     &logit_lens::LogitLens,
     &attention_difference::AttentionDifference,
     &gradient_gram::GradientGram;
     &deconfounded_cka::DeconfoundedCka,
+    &vision_patches::VisionPatches,
 ];

@@ -157,8 +157,55 @@ pub(super) mod toy {
             items: (0..INPUTS).map(|i| format!("item-{i}")).collect(),
             offsets: Vec::new(),
             tokens: None,
+            key_value_heads: None,
             sites,
         }
+    }
+
+    /// With the second half of the columns of every site of `kind` before the first.
+    pub(in crate::evidence::activation) fn halves_swapped(
+        of: &Activations,
+        kind: fn(usize) -> Site,
+    ) -> Activations {
+        let mut swapped = of.clone();
+        for site in &mut swapped.sites {
+            if site.site.layer().is_some_and(|at| kind(at) == site.site) {
+                let half = site.width / 2;
+                let rows = site.values.chunks_mut(site.width);
+                rows.for_each(|row| row.rotate_left(half));
+            }
+        }
+        swapped
+    }
+
+    /// A model whose MLPs are experts: those of `experts`, which are alike otherwise.
+    pub(in crate::evidence::activation) fn mixture(experts: &[Activations]) -> Activations {
+        let mut mixture = experts[0].clone();
+        for (at, site) in mixture.sites.iter_mut().enumerate() {
+            let layer = site.site.layer().unwrap_or(0);
+            site.site = match site.site {
+                Site::MlpPre(_) => Site::ExpertsPre(layer),
+                Site::MlpPreLinear(_) => Site::ExpertsPreLinear(layer),
+                _ => continue,
+            };
+            let all: Vec<_> = experts.iter().map(|one| &one.sites[at]).collect();
+            let row = |row: usize| {
+                let one = move |of: &&SiteActivations| {
+                    of.values[row * of.width..(row + 1) * of.width].to_vec()
+                };
+                all.iter().flat_map(one).collect::<Vec<f32>>()
+            };
+            site.values = (0..INPUTS).flat_map(row).collect();
+            site.width *= experts.len();
+        }
+        let blocks = mixture.stack(Site::ExpertsPre).len();
+        let router = |layer| SiteActivations {
+            site: Site::RouterLogits(layer),
+            width: experts.len(),
+            values: vec![0.0; INPUTS * experts.len()],
+        };
+        mixture.sites.extend((0..blocks).map(router));
+        mixture
     }
 
     /// With the columns of every site of `kind` in another order (the same for all of one block), and of those
@@ -205,6 +252,7 @@ mod tests {
             items,
             offsets: Vec::new(),
             tokens: None,
+            key_value_heads: None,
             sites: Vec::new(),
         };
         let a = of((0..40).map(|i| i.to_string()).collect());

@@ -27,6 +27,7 @@ pub(super) fn activations(
         items: (0..items).map(|i| format!("item-{i}")).collect(),
         offsets: Vec::new(),
         tokens: None,
+        key_value_heads: None,
         sites: sites.into_iter().map(site).collect(),
     }
 }

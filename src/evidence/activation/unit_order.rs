@@ -190,7 +190,7 @@ fn blocks(a: &Activations, b: &Activations, seed: u64) -> Result<Vec<Block>, Str
 }
 
 /// The second view of a block, where it is gated.
-fn up(of: &Activations, layer: usize, width: usize) -> Option<&SiteActivations> {
+pub(super) fn up(of: &Activations, layer: usize, width: usize) -> Option<&SiteActivations> {
     let all = of.stack(Site::MlpPreLinear).into_iter();
     let mut known = all.filter(|(at, site)| *at == layer && site.width == width);
     known.next().map(|(_, site)| site)
@@ -200,7 +200,7 @@ type Stack<'a> = [(usize, &'a SiteActivations)];
 
 /// Blocks in order, or, of different numbers, the pairs whose prompts are most alike: no block twice, and no
 /// look at the order of units, so that nothing is paid for it.
-fn paired(shared: &Rows, ours: &Stack<'_>, theirs: &Stack<'_>) -> Vec<(usize, usize)> {
+pub(super) fn paired(shared: &Rows, ours: &Stack<'_>, theirs: &Stack<'_>) -> Vec<(usize, usize)> {
     if ours.len() == theirs.len() {
         return (0..ours.len()).map(|i| (i, i)).collect();
     }

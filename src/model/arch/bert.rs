@@ -3,19 +3,27 @@
 //! of it.
 //!
 //! Every token is of the first type. The pooler and heads for tasks have no role.
+//!
+//! llama.cpp calls RoBERTa `bert` as well, without the rows of positions that come before the first.
+
+use serde_json::{Map, Value, json};
 
 use super::names::{Name, Names, name};
-use super::{ConfigError, DecoderSpec, Family, RawConfig, parts};
+use super::{ConfigError, DecoderSpec, Family, Format, RawConfig, TensorStore};
+use super::{gguf, gguf_config, parts};
 use crate::model::role::Part;
 use crate::model::spec::{Activation, Biases, Kind, LayerSpec, Norm, NormPlace, Position};
 
 pub(super) static BERT: Family = Family {
     id: "bert",
     model_types: &["bert"],
-    gguf: &[],
-    gguf_words: |_, _| {},
+    gguf: &["bert"],
+    gguf_words,
     spec,
-    bind: |spec, store| NAMES.bind(spec, store),
+    bind: |spec, store| match store.format() {
+        Format::Safetensors => NAMES.bind(spec, store),
+        Format::Gguf => GGUF.bind(spec, store),
+    },
 };
 
 static NAMES: Names = Names {
@@ -61,6 +69,41 @@ const TABLE: &[Name] = &[
         "{m}encoder.layer.{l}.output.LayerNorm.{g}",
     ),
 ];
+
+static GGUF: Names = Names {
+    prefixes: &[""],
+    anchor: gguf::ANCHOR,
+    tables: &[
+        &[
+            name(Part::TokenTypeEmbed, "token_types.{p}"),
+            name(Part::EmbedNorm, "token_embd_norm.{p}"),
+            name(Part::PostAttentionNorm, "blk.{l}.attn_output_norm.{p}"),
+            name(Part::PostMlpNorm, "blk.{l}.layer_output_norm.{p}"),
+        ],
+        gguf::COMMON,
+    ],
+};
+
+fn gguf_words(map: &mut Map<String, Value>, store: &TensorStore) {
+    gguf_config::rename(map, &[("layer_norm_epsilon", "layer_norm_eps")]);
+    for of_a_head in ["bert.classifier.output_labels", "bert.pooling_type"] {
+        map.shift_remove(of_a_head);
+    }
+    // To llama.cpp attention looks back where a file says nothing.
+    let causal = map.shift_remove("bert.attention.causal");
+    let words = [
+        ("model_type", json!("bert")),
+        ("hidden_act", json!("gelu")),
+        ("is_decoder", causal.unwrap_or(json!(true))),
+    ];
+    gguf_config::fill(map, &words);
+    let types = store
+        .info("token_types.weight")
+        .and_then(|info| info.shape.first());
+    if let Some(types) = types {
+        gguf_config::fill(map, &[("type_vocab_size", json!(types))]);
+    }
+}
 
 /// Entries that say how a model is trained and how heads for tasks are made, which have no role here.
 const NOT_OF_THE_BLOCKS: &[&str] = &[

@@ -2,7 +2,8 @@
 //! groups, of which the best are chosen first, beside shared experts that act as one.
 
 use super::names::{Name, Names, Of, Seen, name};
-use super::{ConfigError, DecoderSpec, Family, RawConfig, llama, parts, qwen2_moe};
+use super::{ConfigError, DecoderSpec, Family, Format, RawConfig, deepseek_gguf};
+use super::{llama, parts, qwen2_moe};
 use crate::model::config::rope::yarn_mscale;
 use crate::model::role::Part;
 use crate::model::spec::{LatentSpec, MoeSpec, Routing, Scoring};
@@ -11,10 +12,13 @@ use crate::model::weights::View;
 pub(super) static DEEPSEEK: Family = Family {
     id: "deepseek",
     model_types: &["deepseek_v2", "deepseek_v3"],
-    gguf: &[],
-    gguf_words: |_, _| {},
+    gguf: &["deepseek2"],
+    gguf_words: deepseek_gguf::words,
     spec,
-    bind: |spec, store| NAMES.bind(spec, store),
+    bind: |spec, store| match store.format() {
+        Format::Safetensors => NAMES.bind(spec, store),
+        Format::Gguf => deepseek_gguf::NAMES.bind(spec, store),
+    },
 };
 
 static NAMES: Names = Names {
@@ -55,7 +59,7 @@ const CORRECTION: &[Name] = &[name(
 .bias_only()];
 
 /// What keys and values come through, and below it the keys that rotate.
-fn narrowed(seen: &Seen<'_>) -> View {
+pub(super) fn narrowed(seen: &Seen<'_>) -> View {
     let Some(latent) = &seen.spec.latent else {
         return View::whole();
     };
@@ -67,7 +71,7 @@ fn narrowed(seen: &Seen<'_>) -> View {
 }
 
 /// Keys and values take turns, head by head.
-fn widened(seen: &Seen<'_>) -> View {
+pub(super) fn widened(seen: &Seen<'_>) -> View {
     let Some(latent) = &seen.spec.latent else {
         return View::whole();
     };
@@ -122,6 +126,9 @@ fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
         config.refuse("`mlp_bias`, which experts would have as well");
     }
     add_experts(config, &mut spec, third)?;
+    if config.is_gguf() {
+        deepseek_gguf::note_scales(config);
+    }
     parts::finish(config, spec)
 }
 
@@ -192,12 +199,15 @@ fn routing(config: &RawConfig, third: bool) -> Result<Routing, ConfigError> {
     let groups = config
         .optional_size("n_group")?
         .zip(config.optional_size("topk_group")?);
+    if config.is_gguf() {
+        deepseek_gguf::note_groups(config, groups, third);
+    }
     let limited = match groups {
         Some((n_group, topk_group)) => Routing::Limited {
             n_group,
             topk_group,
         },
-        None if third => Routing::Limited {
+        None if third && !config.is_gguf() => Routing::Limited {
             n_group: 8,
             topk_group: 4,
         },

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::names::{Name, Names, Of, Seen, fused_rows, name, of_stack};
+use super::names::{Name, Names, Of, Seen, name};
+use super::names::{fused_gate_up, fused_rows, of_stack};
 use super::{ConfigError, DecoderSpec, RopeScaling, TensorStore};
 use crate::model::role::Part;
 use crate::model::spec::Position;
@@ -11,7 +12,7 @@ use crate::model::weights::View;
 /// With query and key rows in the order of `transformers`.
 pub(super) static NEOX: Names = Names {
     prefixes: &[""],
-    anchor: "token_embd.weight",
+    anchor: ANCHOR,
     tables: &[COMMON],
 };
 
@@ -19,17 +20,36 @@ pub(super) static NEOX: Names = Names {
 /// architecture it calls `llama`.
 pub(super) static PERMUTED: Names = Names {
     prefixes: &[""],
-    anchor: "token_embd.weight",
+    anchor: ANCHOR,
     tables: &[
         &[
             name(Part::Query, "blk.{l}.attn_q.{p}").seen(unpermuted),
             name(Part::Key, "blk.{l}.attn_k.{p}").seen(unpermuted),
+            name(Part::Query, "blk.{l}.attn_qkv.{p}").seen(fused_unpermuted),
+            name(Part::Key, "blk.{l}.attn_qkv.{p}").seen(fused_unpermuted),
         ],
         COMMON,
     ],
 };
 
-const COMMON: &[Name] = &[
+/// As [`NEOX`], with gate rows above up rows in what is called `ffn_up`.
+pub(super) static FUSED_MLP: Names = Names {
+    prefixes: &[""],
+    anchor: ANCHOR,
+    tables: &[
+        &[
+            name(Part::Gate, "blk.{l}.ffn_up.{p}").seen(fused_gate_up),
+            name(Part::Up, "blk.{l}.ffn_up.{p}").seen(fused_gate_up),
+        ],
+        COMMON,
+    ],
+};
+
+/// A tensor that every file has.
+pub(super) const ANCHOR: &str = "token_embd.weight";
+
+/// What most architectures call their tensors.
+pub(super) const COMMON: &[Name] = &[
     name(Part::Embed, "token_embd.{p}"),
     name(Part::PositionEmbed, "position_embd.{p}"),
     name(Part::FinalNorm, "output_norm.{p}"),
@@ -71,11 +91,19 @@ const COMMON: &[Name] = &[
 ];
 
 fn unpermuted(seen: &Seen<'_>) -> View {
-    let heads = match seen.role.part {
+    View::whole().unpermuted_heads(heads(seen))
+}
+
+/// What the converter's option to fuse makes of them.
+fn fused_unpermuted(seen: &Seen<'_>) -> View {
+    fused(seen).unpermuted_heads(heads(seen))
+}
+
+fn heads(seen: &Seen<'_>) -> usize {
+    match seen.role.part {
         Part::Query => seen.spec.num_attention_heads,
         _ => seen.spec.num_key_value_heads,
-    };
-    View::whole().unpermuted_heads(heads)
+    }
 }
 
 fn fused(seen: &Seen<'_>) -> View {
@@ -96,7 +124,7 @@ fn as_row(seen: &Seen<'_>) -> View {
 pub(super) fn settle(spec: &mut DecoderSpec, store: &TensorStore) -> Result<(), ConfigError> {
     let stored = |name: &str| store.info(name).is_some();
     if spec.position == Position::Rotary {
-        spec.biases.qkv = stored("blk.0.attn_q.bias");
+        spec.biases.qkv = QKV_BIASES.iter().any(|name| stored(name));
         spec.biases.output = stored("blk.0.attn_output.bias");
         spec.biases.mlp = stored("blk.0.ffn_down.bias");
     }
@@ -150,8 +178,16 @@ pub(super) fn published_llama3(map: &Map<String, Value>, store: &TensorStore) ->
     })
 }
 
+/// Biases that come together with those of keys and values.
+const QKV_BIASES: &[&str] = &[
+    "blk.0.attn_q.bias",
+    "blk.0.attn_qkv.bias",
+    "blk.0.attn_q_a.bias",
+    "blk.0.attn_kv_a_mqa.bias",
+];
+
 /// Half of the widest head that is believed.
-const MAX_PAIRS: usize = 4096;
+pub(super) const MAX_PAIRS: usize = 4096;
 
 /// What each pair of a head's frequencies is divided by (Llama 3.1).
 const DIVISORS: &str = "rope_freqs.weight";

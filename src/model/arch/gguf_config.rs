@@ -3,33 +3,43 @@
 use serde_json::{Map, Value, json};
 
 use super::super::tensors::{TensorStore, Value as Stored};
-use super::{ConfigError, FAMILIES, RawConfig};
-use crate::text::ModelText;
+use super::{ConfigError, FAMILIES, RawConfig, gguf_rope};
 
 /// `{architecture}.KEY` of llama.cpp beside the config key of the same meaning.
 const TRANSLATED: &[(&str, &str)] = &[
     ("attention.head_count", "num_attention_heads"),
     ("attention.head_count_kv", "num_key_value_heads"),
     ("attention.key_length", "head_dim"),
+    ("attention.key_length_mla", "qk_head_dim"),
+    ("attention.kv_lora_rank", "kv_lora_rank"),
     ("attention.layer_norm_epsilon", "layer_norm_epsilon"),
     ("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
+    ("attention.q_lora_rank", "q_lora_rank"),
     ("attention.sliding_window", "sliding_window"),
+    ("attention.value_length_mla", "v_head_dim"),
     ("attn_logit_softcapping", "attn_logit_softcapping"),
     ("block_count", "num_hidden_layers"),
     ("context_length", "max_position_embeddings"),
     ("embedding_length", "hidden_size"),
     ("expert_count", "num_experts"),
     ("expert_feed_forward_length", "moe_intermediate_size"),
+    ("expert_gating_func", "scoring_func"),
+    ("expert_group_count", "n_group"),
+    ("expert_group_used_count", "topk_group"),
+    ("expert_shared_count", "n_shared_experts"),
     (
         "expert_shared_feed_forward_length",
         "shared_expert_intermediate_size",
     ),
     ("expert_used_count", "num_experts_per_tok"),
     ("expert_weights_norm", "norm_topk_prob"),
+    ("expert_weights_scale", "routed_scaling_factor"),
     ("feed_forward_length", "intermediate_size"),
     ("final_logit_softcapping", "final_logit_softcapping"),
+    ("leading_dense_block_count", "first_k_dense_replace"),
     ("rope.freq_base", "rope_theta"),
     ("rope.freq_base_swa", "rope_local_base_freq"),
+    ("use_parallel_residual", "use_parallel_residual"),
 ];
 
 /// Keys without effect on a forward pass, or read for themselves below.
@@ -38,10 +48,14 @@ const NOT_TRANSLATED: &[&str] = &[
     "attention.value_length",
     "rope.dimension_count",
     "rope.scale_linear",
+    "rope.scaling.attn_factor",
     "rope.scaling.factor",
     "rope.scaling.finetuned",
     "rope.scaling.original_context_length",
     "rope.scaling.type",
+    "rope.scaling.yarn_attn_factor",
+    "rope.scaling.yarn_beta_fast",
+    "rope.scaling.yarn_beta_slow",
     "tensor_data_layout",
     "vocab_size",
 ];
@@ -79,7 +93,7 @@ impl RawConfig {
             }
         }
         add_windows(&mut map, &get);
-        add_rope(&mut map, &get);
+        gguf_rope::add(&mut map, store, &get);
         add_from_tensors(&mut map, store);
         let of_family = |family: &&&super::Family| family.gguf.contains(&architecture);
         if let Some(family) = FAMILIES.iter().find(of_family) {
@@ -87,7 +101,9 @@ impl RawConfig {
         }
         let config = Self::with_origin(map, true);
         let width = |key| get(key).and_then(Stored::as_u64);
-        if width("attention.value_length") != width("attention.key_length") {
+        // Of latent attention, the widths within blocks are read for themselves.
+        let latent = width("attention.kv_lora_rank").is_some();
+        if !latent && width("attention.value_length") != width("attention.key_length") {
             config.refuse("values are not as wide as keys");
         }
         Ok(config)
@@ -134,30 +150,8 @@ fn add_from_tensors(map: &mut Map<String, Value>, store: &TensorStore) {
     map.insert("tie_word_embeddings".to_owned(), json!(tied));
 }
 
-/// `rope_scaling`, and `partial_rotary_factor` where less than a head rotates.
-fn add_rope<'a>(map: &mut Map<String, Value>, get: &dyn Fn(&str) -> Option<&'a Stored>) {
-    let number = |key| get(key).map(plain).and_then(|value| value.as_f64());
-    let factor = number("rope.scaling.factor").or_else(|| number("rope.scale_linear"));
-    let kind = match get("rope.scaling.type") {
-        Some(Stored::Text(kind)) => ModelText::new(kind).clipped(40),
-        _ => "linear".to_owned(),
-    };
-    if kind != "none" && (kind != "linear" || factor.is_some_and(|factor| factor != 1.0)) {
-        let entry = json!({"rope_type": kind, "factor": factor});
-        map.insert("rope_scaling".to_owned(), entry);
-    }
-    let size = |key: &str| map.get(key).and_then(Value::as_f64);
-    let head_dim =
-        size("head_dim").or_else(|| Some(size("hidden_size")? / size("num_attention_heads")?));
-    if let (Some(rotated), Some(whole)) = (number("rope.dimension_count"), head_dim)
-        && rotated != whole
-    {
-        let part = json!(rotated / whole);
-        map.insert("partial_rotary_factor".to_owned(), part);
-    }
-}
-
-fn plain(value: &Stored) -> Value {
+/// A value as it is written in a config.
+pub(super) fn plain(value: &Stored) -> Value {
     match value {
         Stored::Unsigned(n) => json!(n),
         Stored::Negative(n) => json!(n),
@@ -173,7 +167,7 @@ fn plain(value: &Stored) -> Value {
 }
 
 /// The number that was meant: GGUF keeps 1e-5 as the nearest f32, a config as `1e-5`.
-fn shortest(x: f64) -> f64 {
+pub(super) fn shortest(x: f64) -> f64 {
     let narrow = x as f32;
     if f64::from(narrow) == x {
         narrow.to_string().parse().unwrap_or(x)

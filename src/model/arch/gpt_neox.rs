@@ -2,8 +2,11 @@
 //! biases, a part of each head that rotates, and queries, keys and values that take turns in one matrix,
 //! head by head.
 
+use serde_json::{Map, Value, json};
+
 use super::names::{Name, Names, Seen, name};
-use super::{ConfigError, DecoderSpec, Family, RawConfig, parts};
+use super::{ConfigError, DecoderSpec, Family, Format, RawConfig, TensorStore};
+use super::{gguf, gguf_config, parts};
 use crate::model::role::Part;
 use crate::model::spec::{Activation, Norm};
 use crate::model::weights::View;
@@ -11,10 +14,13 @@ use crate::model::weights::View;
 pub(super) static GPT_NEOX: Family = Family {
     id: "gpt_neox",
     model_types: &["gpt_neox"],
-    gguf: &[],
-    gguf_words: |_, _| {},
+    gguf: &["gptneox"],
+    gguf_words,
     spec,
-    bind: |spec, store| NAMES.bind(spec, store),
+    bind: |spec, store| match store.format() {
+        Format::Safetensors => NAMES.bind(spec, store),
+        Format::Gguf => gguf::NEOX.bind(spec, store),
+    },
 };
 
 static NAMES: Names = Names {
@@ -37,6 +43,23 @@ const TABLE: &[Name] = &[
     name(Part::Down, "{m}layers.{l}.mlp.dense_4h_to_h.{p}"),
 ];
 
+/// The converter takes queries, keys and values apart and writes no rotary base.
+fn gguf_words(map: &mut Map<String, Value>, _: &TensorStore) {
+    let names = [
+        ("layer_norm_epsilon", "layer_norm_eps"),
+        ("partial_rotary_factor", "rotary_pct"),
+        ("rope_theta", "rotary_emb_base"),
+    ];
+    gguf_config::rename(map, &names);
+    let words = [
+        ("model_type", json!("gpt_neox")),
+        ("hidden_act", json!("gelu")),
+    ];
+    gguf_config::fill(map, &words);
+    // Where the file says no part, whole heads rotate.
+    map.entry("rotary_pct").or_insert(json!(1.0));
+}
+
 fn in_turns(seen: &Seen<'_>) -> View {
     let (heads, width) = (seen.spec.num_attention_heads, seen.spec.head_dim);
     let first = match seen.role.part {
@@ -49,6 +72,14 @@ fn in_turns(seen: &Seen<'_>) -> View {
 
 fn spec(config: &RawConfig) -> Result<DecoderSpec, ConfigError> {
     let theta = config.optional_number("rotary_emb_base")?;
+    if config.is_gguf() {
+        config
+            .get("use_parallel_residual")
+            .ok_or(ConfigError::Missing("use_parallel_residual"))?;
+        if theta.is_none() {
+            config.caveat("a GGUF file of this family holds no rotary base: 10000 is taken, as llama.cpp does");
+        }
+    }
     let rope = config.partial_rope(theta.unwrap_or(10_000.0), ("rotary_pct", 0.25))?;
     let mut spec = parts::with_rope(config, "gpt_neox", parts::Defaults::LLAMA, &rope)?;
     spec.norm = Norm::Layer;

@@ -1,18 +1,35 @@
 //! InternLM2 and 2.5: Llama under other names, with queries, keys and values in one matrix in which
 //! they take turns: the query heads of a key head, that key head, its value head.
+//!
+//! A GGUF file does not hold the rotary base that grows with texts beyond the model's context; within it
+//! nothing is missing.
+
+use serde_json::json;
 
 use super::names::{Name, Names, Seen, name};
-use super::{ConfigError, DecoderSpec, Family, RawConfig, parts};
+use super::{ConfigError, DecoderSpec, Family, Format, RawConfig};
+use super::{gguf, gguf_config, parts};
 use crate::model::role::Part;
 use crate::model::weights::View;
 
 pub(super) static INTERNLM2: Family = Family {
     id: "internlm2",
     model_types: &["internlm2"],
-    gguf: &[],
-    gguf_words: |_, _| {},
+    gguf: &["internlm2"],
+    gguf_words: |map, store| {
+        let bias = store.info("blk.0.attn_q.bias").is_some();
+        let words = [
+            ("model_type", json!("internlm2")),
+            ("hidden_act", json!("silu")),
+            ("bias", json!(bias)),
+        ];
+        gguf_config::fill(map, &words);
+    },
     spec,
-    bind: |spec, store| NAMES.bind(spec, store),
+    bind: |spec, store| match store.format() {
+        Format::Safetensors => NAMES.bind(spec, store),
+        Format::Gguf => gguf::PERMUTED.bind(spec, store),
+    },
 };
 
 static NAMES: Names = Names {

@@ -6,9 +6,11 @@
 mod baichuan;
 mod bert;
 mod deepseek;
+mod deepseek_gguf;
 mod gemma3;
 mod gguf;
 mod gguf_config;
+mod gguf_rope;
 mod glm4;
 mod gpt2;
 mod gpt_neox;
@@ -206,6 +208,8 @@ const NOT_WEIGHTS: &[&str] = &[
     "embeddings.position_ids",
     "multi_modal_projector.",
     "resampler.",
+    "rope_factors_long.weight",
+    "rope_factors_short.weight",
     "rope_freqs.weight",
     "rotary_emb.",
     "vision_tower.",

@@ -1,18 +1,32 @@
 //! OLMo 2: Llama with norms behind attention and MLP in place of before, and a norm over all queries and
 //! one over all keys.
+//!
+//! llama.cpp calls OLMo 3 by the same name; its windows are not read here.
+
+use serde_json::json;
 
 use super::names::{Name, Names, name};
-use super::{ConfigError, DecoderSpec, Family, RawConfig, llama, parts, qwen3};
+use super::{ConfigError, DecoderSpec, Family, Format, RawConfig};
+use super::{gguf, gguf_config, llama, parts, qwen3};
 use crate::model::role::Part;
 use crate::model::spec::{NormPlace, QkNorm};
 
 pub(super) static OLMO2: Family = Family {
     id: "olmo2",
     model_types: &["olmo2"],
-    gguf: &[],
-    gguf_words: |_, _| {},
+    gguf: &["olmo2"],
+    gguf_words: |map, _| {
+        let words = [
+            ("model_type", json!("olmo2")),
+            ("hidden_act", json!("silu")),
+        ];
+        gguf_config::fill(map, &words);
+    },
     spec,
-    bind: |spec, store| NAMES.bind(spec, store),
+    bind: |spec, store| match store.format() {
+        Format::Safetensors => NAMES.bind(spec, store),
+        Format::Gguf => gguf::NEOX.bind(spec, store),
+    },
 };
 
 static NAMES: Names = Names {

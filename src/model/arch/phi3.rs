@@ -1,10 +1,11 @@
 //! Phi-3 and Phi-4: Llama with queries, keys and values in one matrix, gate and up in another, and in
 //! some of them a part of each head that rotates, with frequencies of its own for long contexts.
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::names::{Name, Names, Seen, fused_gate_up, fused_rows, name};
-use super::{ConfigError, DecoderSpec, Family, RawConfig, llama, parts};
+use super::{ConfigError, DecoderSpec, Family, Format, RawConfig, TensorStore};
+use super::{gguf, gguf_config, llama, parts};
 use crate::model::role::Part;
 use crate::model::spec::RopeScaling;
 use crate::model::weights::View;
@@ -12,10 +13,13 @@ use crate::model::weights::View;
 pub(super) static PHI3: Family = Family {
     id: "phi3",
     model_types: &["phi3"],
-    gguf: &[],
-    gguf_words: |_, _| {},
+    gguf: &["phi3"],
+    gguf_words,
     spec,
-    bind: |spec, store| NAMES.bind(spec, store),
+    bind: |spec, store| match store.format() {
+        Format::Safetensors => NAMES.bind(spec, store),
+        Format::Gguf => gguf::FUSED_MLP.bind(spec, store),
+    },
 };
 
 static NAMES: Names = Names {
@@ -35,6 +39,15 @@ pub(super) const GATE_UP: &[Name] = &[
     name(Part::Gate, "{m}layers.{l}.mlp.gate_up_proj.{p}").seen(fused_gate_up),
     name(Part::Up, "{m}layers.{l}.mlp.gate_up_proj.{p}").seen(fused_gate_up),
 ];
+
+/// llama.cpp keeps the window of the config and runs without it.
+fn gguf_words(map: &mut Map<String, Value>, _: &TensorStore) {
+    if map.get("sliding_window") == Some(&json!(0)) {
+        map.shift_remove("sliding_window");
+    }
+    let words = [("model_type", json!("phi3")), ("hidden_act", json!("silu"))];
+    gguf_config::fill(map, &words);
+}
 
 fn fused(seen: &Seen<'_>) -> View {
     fused_rows(seen, View::whole())

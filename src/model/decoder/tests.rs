@@ -10,6 +10,7 @@ use super::super::spec::{
 };
 use super::{Decoder, DecoderSpec, Error, KvCache, Mode, Role, Site, Splice, Tap};
 
+mod experts;
 mod gradients;
 mod splice;
 mod streamed;
@@ -446,6 +447,19 @@ fn taps_see_what_the_names_say() {
             assert!(between.is_none_or(|x| x.dims() == [2, 9, 16]));
             let sparse = spec.layers[layer].sparse;
             assert_eq!(seen.contains_key(&Site::RouterLogits(layer)), sparse);
+            let experts = spec.moe.as_ref().filter(|_| sparse);
+            let units = experts.map(|moe| vec![2, 9, moe.num_experts, moe.moe_intermediate_size]);
+            let shared = experts.and_then(|moe| moe.shared_expert_intermediate_size);
+            let shared = shared.map(|width| vec![2, 9, width]);
+            for (site, wanted) in [
+                (Site::ExpertsPre(layer), &units),
+                (Site::ExpertsPreLinear(layer), &units),
+                (Site::SharedExpertPre(layer), &shared),
+                (Site::SharedExpertPreLinear(layer), &shared),
+            ] {
+                let shape = seen.get(&site).map(|x| x.dims().to_vec());
+                assert_eq!(shape, *wanted, "{site}");
+            }
             assert_eq!(seen.contains_key(&Site::MlpPost(layer)), !sparse);
             let gated = spec.gated_mlp && !sparse;
             assert_eq!(seen.contains_key(&Site::MlpPreLinear(layer)), gated);

@@ -95,6 +95,17 @@ impl Mlp {
         self.down.project(&post)
     }
 
+    /// `[batch, pos, hidden_size]` to its hidden units before the activation function,
+    /// `[batch, pos, intermediate_size]`: of the gate, or of the only projection.
+    pub(super) fn pre(&self, x: &Tensor) -> Result<Tensor> {
+        self.gate.as_ref().unwrap_or(&self.up).forward(x)
+    }
+
+    /// Likewise of the up projection beside a gate.
+    pub(super) fn pre_linear(&self, x: &Tensor) -> Result<Tensor> {
+        self.up.forward(x)
+    }
+
     fn activate(&self, x: &Tensor) -> Result<Tensor> {
         match self.act {
             Activation::Silu => x.silu(),

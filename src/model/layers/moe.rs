@@ -8,7 +8,7 @@ use super::super::site::{Site, Tap};
 use super::super::spec::{DecoderSpec, MoeSpec, Scoring};
 use super::mlp::MlpShape;
 use super::routing::chosen;
-use super::{Linear, Mlp, Mode, Source, by_row, see};
+use super::{Linear, Mlp, Mode, Source, by_row, see, see_made};
 
 /// Each token passes through the experts chosen for it, weighted by the router, and through the
 /// shared expert if there is one.
@@ -99,7 +99,28 @@ impl Moe {
         if tap.wants(Site::RouterLogits(layer)) {
             see(tap, Site::RouterLogits(layer), &self.router.forward(x)?)?;
         }
+        self.show_units(x, layer, tap)?;
         by_row(self.mode, x, |x| self.mix(x))
+    }
+
+    /// Shows a tap that wants them the hidden units of all experts. A token passes through few of them: for the
+    /// others they are made here.
+    fn show_units(&self, x: &Tensor, layer: usize, tap: &mut dyn Tap) -> Result<()> {
+        let last = x.narrow(1, x.dim(1)? - 1, 1)?;
+        let x = if tap.only_last() { &last } else { x };
+        let all = |view: fn(&Mlp, &Tensor) -> Result<Tensor>| {
+            let experts = self.experts.iter().map(|expert| view(expert, x));
+            Tensor::stack(&experts.collect::<Result<Vec<_>>>()?, 2)
+        };
+        see_made(tap, Site::ExpertsPre(layer), || all(Mlp::pre))?;
+        see_made(tap, Site::ExpertsPreLinear(layer), || all(Mlp::pre_linear))?;
+        if let Some(Shared { mlp, .. }) = &self.shared {
+            see_made(tap, Site::SharedExpertPre(layer), || mlp.pre(x))?;
+            see_made(tap, Site::SharedExpertPreLinear(layer), || {
+                mlp.pre_linear(x)
+            })?;
+        }
+        Ok(())
     }
 
     /// `[n, hidden_size]` to the same.

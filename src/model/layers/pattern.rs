@@ -80,14 +80,11 @@ impl Pattern {
             return Ok(None);
         }
         let first = key_pos - pos;
-        let values: Vec<f32> = (first..key_pos)
-            .flat_map(|query| {
-                (0..key_pos).map(move |key| {
-                    let seen = key <= query && query - key < window;
-                    if seen { 0.0 } else { f32::NEG_INFINITY }
-                })
-            })
-            .collect();
+        let mut values = vec![f32::NEG_INFINITY; pos * key_pos];
+        for (query, row) in (first..key_pos).zip(values.chunks_mut(key_pos)) {
+            let oldest = (query + 1).saturating_sub(window);
+            row[oldest..=query].fill(0.0);
+        }
         let mask = Tensor::from_vec(values, (pos, key_pos), device)?;
         Ok(Some(mask.to_dtype(dtype)?))
     }

@@ -31,8 +31,12 @@ enum Node {
     Below(Vec<Node>),
     /// Taking turns, the rows of each cut into so many runs.
     Woven(usize, Vec<Node>),
+    /// So many slices along a new first axis.
+    Sliced(usize, Box<Node>),
     /// Columns become rows.
     Transposed(Box<Node>),
+    /// Columns become rows in each of so many parts.
+    TransposedEach(usize, Box<Node>),
     /// Query or key rows in llama.cpp's order for this many heads.
     Permuted(usize, Box<Node>),
     /// Gains less one.
@@ -137,7 +141,9 @@ impl Node {
                 let rest: Vec<Piece<'_>> = pieces.iter().map(Piece::without_first).collect();
                 let inner = Box::new(Self::of(&rest)?);
                 match common {
+                    Step::Stacked(slices) => Ok(Self::Sliced(*slices, inner)),
                     Step::Transposed => Ok(Self::Transposed(inner)),
+                    Step::TransposedEach(parts) => Ok(Self::TransposedEach(*parts, inner)),
                     Step::PlusOne => Ok(Self::LessOne(inner)),
                     Step::NormalisedRows => Ok(Self::Unit(inner)),
                     Step::UnpermutedHeads(heads) => Ok(Self::Permuted(*heads, inner)),
@@ -215,6 +221,17 @@ impl Node {
                 shape.reverse();
                 shape
             }
+            Self::Sliced(slices, node) => {
+                let shape = node.shape();
+                let rows = shape.first().copied().unwrap_or(1) / (*slices).max(1);
+                let columns = shape.get(1).copied().unwrap_or(1);
+                vec![*slices, rows, columns]
+            }
+            Self::TransposedEach(parts, node) => {
+                let shape = node.shape();
+                let rows = shape.first().copied().unwrap_or(1) / (*parts).max(1);
+                vec![parts * shape.get(1).copied().unwrap_or(1), rows]
+            }
             Self::Stack(nodes) => {
                 let inner = nodes.first().map(Self::shape).unwrap_or_default();
                 [vec![nodes.len()], inner].concat()
@@ -267,7 +284,15 @@ impl Node {
                 Ok(runs.collect())
             }
             Self::Plain(values, _) => Ok(values.clone()),
+            Self::Sliced(_, node) => node.values(weight),
             Self::Transposed(node) => Ok(transposed(&node.values(weight)?, &node.shape())),
+            Self::TransposedEach(parts, node) => {
+                let values = node.values(weight)?;
+                let rows = node.shape().first().copied().unwrap_or(1) / (*parts).max(1);
+                let part = (values.len() / (*parts).max(1)).max(1);
+                let turned = values.chunks(part).map(|part| transposed(part, &[rows]));
+                Ok(turned.collect::<Vec<_>>().concat())
+            }
             Self::Permuted(heads, node) => {
                 let rows = node.shape().first().copied().unwrap_or(1);
                 Ok(permuted(&node.values(weight)?, rows, *heads))

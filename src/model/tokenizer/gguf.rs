@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::sentencepiece;
+use super::{sentencepiece, wordpiece};
 use crate::model::tensors::{Metadata, Value as Field};
 use crate::text::ModelText;
 
@@ -61,6 +61,20 @@ const SPLITTINGS: &[Splitting] = &[
         add_bos: true,
     },
     Splitting {
+        names: &["chatglm-bpe", "dbrx"],
+        how: How::Pattern(LLAMA3),
+        nfc: false,
+        ignore_merges: false,
+        add_bos: false,
+    },
+    Splitting {
+        names: &["glm4"],
+        how: How::Pattern(LLAMA3),
+        nfc: false,
+        ignore_merges: true,
+        add_bos: false,
+    },
+    Splitting {
         names: &["qwen2", "deepseek-r1-qwen"],
         how: How::Pattern(QWEN2),
         nfc: true,
@@ -74,7 +88,7 @@ const UNKNOWN: i64 = 2;
 const CONTROL: i64 = 3;
 const USER_DEFINED: i64 = 4;
 
-const WAY_OUT: &str = "give the model as its original folder to run probes on it";
+pub(super) const WAY_OUT: &str = "give the model as its original folder to run probes on it";
 
 /// The `tokenizer.json` that `metadata` amounts to.
 ///
@@ -88,6 +102,7 @@ pub(super) fn tokenizer_json(metadata: &Metadata) -> Result<Value, String> {
     match model {
         "gpt2" => byte_level(metadata, &vocabulary),
         "llama" => sentencepiece_bpe(metadata, &vocabulary),
+        "bert" => wordpiece::tokenizer_json(metadata, &vocabulary),
         other => {
             let other = ModelText::new(other).clipped(40);
             Err(format!(
@@ -107,8 +122,8 @@ pub(super) fn eos(metadata: &Metadata) -> Vec<u32> {
 }
 
 /// Tokens by id, with their kinds.
-struct Vocabulary<'a> {
-    tokens: &'a [String],
+pub(super) struct Vocabulary<'a> {
+    pub(super) tokens: &'a [String],
     /// Empty where the file does not say.
     types: &'a [i64],
 }
@@ -141,8 +156,13 @@ impl<'a> Vocabulary<'a> {
         )
     }
 
+    /// Whether the token is matched before the text is split, and stands for no text.
+    pub(super) fn is_control(&self, id: usize) -> bool {
+        self.types.get(id) == Some(&CONTROL)
+    }
+
     /// Tokens that are matched before the text is split.
-    fn added(&self) -> Value {
+    pub(super) fn added(&self) -> Value {
         let entries = self.tokens.iter().zip(self.types).enumerate();
         entries
             .filter(|(_, (token, kind))| {
@@ -157,7 +177,7 @@ impl<'a> Vocabulary<'a> {
             .collect()
     }
 
-    fn token(&self, id: Option<u64>) -> Option<&'a str> {
+    pub(super) fn token(&self, id: Option<u64>) -> Option<&'a str> {
         let id = usize::try_from(id?).ok()?;
         self.tokens.get(id).map(String::as_str)
     }
@@ -257,13 +277,17 @@ fn template(metadata: &Metadata, vocabulary: &Vocabulary<'_>, bos_by_default: bo
             .then(|| metadata.u64(&format!("tokenizer.ggml.{name}_token_id")))
             .and_then(|id| Some((id?, vocabulary.token(id)?)))
     };
-    let (bos, eos) = (asked("bos", bos_by_default), asked("eos", false));
+    around(asked("bos", bos_by_default), asked("eos", false))
+}
+
+/// Puts one token before and one behind each text.
+pub(super) fn around(bos: Option<(u64, &str)>, eos: Option<(u64, &str)>) -> Value {
     if bos.is_none() && eos.is_none() {
         return Value::Null;
     }
     let piece = |token: &str| json!({"SpecialToken": {"id": token, "type_id": 0}});
     let text = |id: &str| json!({"Sequence": {"id": id, "type_id": 0}});
-    let around = |texts: &[&str]| -> Vec<Value> {
+    let pieces = |texts: &[&str]| -> Vec<Value> {
         let before = bos.iter().map(|(_, token)| piece(token));
         let after = eos.iter().map(|(_, token)| piece(token));
         before
@@ -283,6 +307,6 @@ fn template(metadata: &Metadata, vocabulary: &Vocabulary<'_>, bos_by_default: bo
         .collect();
     json!({
         "type": "TemplateProcessing",
-        "single": around(&["A"]), "pair": around(&["A", "B"]), "special_tokens": specials,
+        "single": pieces(&["A"]), "pair": pieces(&["A", "B"]), "special_tokens": specials,
     })
 }

@@ -5,6 +5,7 @@ mod digest;
 mod gguf;
 mod json;
 mod sentencepiece;
+mod wordpiece;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;

@@ -146,7 +146,7 @@ impl Tower {
     /// the number of patches of the largest slice of its image.
     ///
     /// The tap sees [`Site::ResidPre`] and [`Site::ResidPost`] of each block,
-    /// `[slices, patches, hidden_size]`.
+    /// `[slices, patches, hidden_size]`, and [`Site::MlpPre`], `[slices, patches, intermediate_size]`.
     ///
     /// # Errors
     /// Whatever candle and the tap report.
@@ -166,7 +166,7 @@ impl Tower {
         };
         for (layer, block) in self.blocks.iter().enumerate() {
             show(Site::ResidPre(layer), &x)?;
-            x = block.forward(&x)?;
+            x = block.forward(&x, &mut |units| show(Site::MlpPre(layer), units))?;
             show(Site::ResidPost(layer), &x)?;
         }
         self.post_layernorm
@@ -233,8 +233,13 @@ impl Block {
         })
     }
 
-    /// `[…, patches, hidden_size]` to the same.
-    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+    /// `[…, patches, hidden_size]` to the same; `show` is given the MLP's hidden units before the activation
+    /// function.
+    fn forward(
+        &self,
+        x: &Tensor,
+        show: &mut dyn FnMut(&Tensor) -> candle_core::Result<()>,
+    ) -> candle_core::Result<Tensor> {
         let normed = self.layer_norm1.forward(x)?;
         let query = self.query.forward(&normed)?;
         let key = self.key.forward(&normed)?;
@@ -243,6 +248,8 @@ impl Block {
         let x = (x + self.output.forward(&read)?)?;
         let normed = self.layer_norm2.forward(&x)?;
         // `gelu_pytorch_tanh`.
-        x + self.fc2.forward(&self.fc1.forward(&normed)?.gelu()?)?
+        let units = self.fc1.forward(&normed)?;
+        show(&units)?;
+        x + self.fc2.forward(&units.gelu()?)?
     }
 }

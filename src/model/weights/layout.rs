@@ -48,10 +48,14 @@ impl Layout {
             start += index * axes.iter().product::<usize>();
             remaining = rest;
         }
-        let stored = (
+        let mut stored = (
             axes.first().copied().unwrap_or(1),
             axes.iter().skip(1).product(),
         );
+        if let [Step::Stacked(slices), rest @ ..] = remaining {
+            stored = stacked(*slices, axes)?;
+            remaining = rest;
+        }
         let mut shape = stored;
         let mut steps = Vec::with_capacity(remaining.len());
         for step in remaining {
@@ -88,8 +92,11 @@ impl Layout {
         for (step, _) in self.steps.iter().rev() {
             match step {
                 Step::Rows(part) => rows = part.start + rows.start..part.start + rows.end,
-                Step::Slice(_) | Step::PlusOne | Step::NormalisedRows => {}
-                Step::Transposed | Step::UnpermutedHeads(_) | Step::RowsOfEach { .. } => {
+                Step::Slice(_) | Step::Stacked(_) | Step::PlusOne | Step::NormalisedRows => {}
+                Step::Transposed
+                | Step::TransposedEach(_)
+                | Step::UnpermutedHeads(_)
+                | Step::RowsOfEach { .. } => {
                     return None;
                 }
             }
@@ -139,7 +146,12 @@ impl Layout {
                         .map(|row| rows.get(row).copied())
                         .collect::<Option<_>>()?
                 }
-                Step::Slice(_) | Step::Transposed | Step::PlusOne | Step::NormalisedRows => {
+                Step::Slice(_)
+                | Step::Stacked(_)
+                | Step::Transposed
+                | Step::TransposedEach(_)
+                | Step::PlusOne
+                | Step::NormalisedRows => {
                     return None;
                 }
             };
@@ -203,8 +215,9 @@ impl Layout {
             }
             Step::UnpermutedHeads(heads) => self.read_unpermuted(store, before, *heads, rows),
             Step::Transposed => self.read_transposed(store, before, rows),
+            Step::TransposedEach(parts) => self.read_each(store, before, *parts, rows),
             // `resolve` consumed the leading ones and refuses others.
-            Step::Slice(_) => self.read(store, before, rows),
+            Step::Slice(_) | Step::Stacked(_) => self.read(store, before, rows),
         }
     }
 
@@ -232,6 +245,30 @@ impl Layout {
         Ok(values)
     }
 
+    /// Reads each part that `rows` touch, and turns it.
+    fn read_each(
+        &self,
+        store: &TensorStore,
+        before: usize,
+        parts: usize,
+        rows: Range<usize>,
+    ) -> Result<Vec<f32>, Error> {
+        let (total, width) = self.steps[before].1;
+        let height = total / parts;
+        let mut values = Vec::with_capacity(rows.len() * height);
+        let mut next = rows.start;
+        while next < rows.end {
+            let part = next / width;
+            let block = self.read(store, before, part * height..(part + 1) * height)?;
+            let last = rows.end.min((part + 1) * width);
+            for column in next - part * width..last - part * width {
+                values.extend(block.iter().skip(column).step_by(width));
+            }
+            next = last;
+        }
+        Ok(values)
+    }
+
     /// Walks over the whole matrix, a bounded number of rows at a time, and picks columns.
     fn read_transposed(
         &self,
@@ -251,6 +288,14 @@ impl Layout {
             }
         }
         Ok(values)
+    }
+}
+
+/// The matrix that slices make one below the other.
+fn stacked(slices: usize, axes: &[usize]) -> Result<(usize, usize), String> {
+    match axes {
+        [first, rows, columns] if *first == slices => Ok((slices * rows, *columns)),
+        _ => Err(format!("shape {axes:?} is not {slices} matrices")),
     }
 }
 
@@ -287,7 +332,12 @@ fn after(step: &Step, shape: (usize, usize)) -> Result<(usize, usize), String> {
                 )),
             }
         }
+        Step::Stacked(_) => Err("a stack may only be taken first".to_owned()),
         Step::Transposed => Ok((columns, rows)),
+        Step::TransposedEach(parts) if *parts == 0 || !rows.is_multiple_of(*parts) => {
+            Err(format!("{rows} rows do not make {parts} parts"))
+        }
+        Step::TransposedEach(parts) => Ok((parts * columns, rows / parts)),
         Step::UnpermutedHeads(heads) if *heads == 0 || !rows.is_multiple_of(heads * 2) => Err(
             format!("{rows} rows do not make {heads} heads of even width"),
         ),

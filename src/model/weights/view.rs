@@ -43,8 +43,13 @@ pub enum Step {
         /// Rows within a part.
         rows: Range<usize>,
     },
+    /// So many slices `[rows, columns]`, one below the other (what comes out of a narrow matrix, a slice
+    /// for each head). Only slices may come before it.
+    Stacked(usize),
     /// Rows become columns (Conv1D keeps `[in, out]`).
     Transposed,
+    /// Rows become columns in each of so many equal parts that stand one below the other.
+    TransposedEach(usize),
     /// Undoes the row order that llama.cpp gives to query and key rows so that adjacent pairs rotate
     /// together: within each of `heads` heads, stored row `2 i + j` is row `i + j head_dim / 2`.
     UnpermutedHeads(usize),
@@ -93,10 +98,22 @@ impl View {
         self.then(Step::RowsOfEach { groups, rows })
     }
 
+    /// [`Step::Stacked`].
+    #[must_use]
+    pub fn stacked(self, slices: usize) -> Self {
+        self.then(Step::Stacked(slices))
+    }
+
     /// [`Step::Transposed`].
     #[must_use]
     pub fn transposed(self) -> Self {
         self.then(Step::Transposed)
+    }
+
+    /// [`Step::TransposedEach`].
+    #[must_use]
+    pub fn transposed_each(self, parts: usize) -> Self {
+        self.then(Step::TransposedEach(parts))
     }
 
     /// [`Step::UnpermutedHeads`].

@@ -7,8 +7,8 @@ use crate::record::Answer;
 use crate::record::Candidate;
 use crate::record::Failure;
 use crate::record::numbers::candidates;
+use crate::record::numbers::decided;
 use crate::record::numbers::stopped;
-use crate::record::numbers::top;
 
 /// Most tokens by which a next token is continued to a whole character: none has more than four
 /// bytes.
@@ -26,6 +26,8 @@ pub(super) struct Continuation<'q> {
     text: String,
     /// Candidates for the first token.
     top: Vec<Candidate>,
+    /// By how much each token was decided, and that the text ends.
+    margins: Vec<f64>,
     pub cache: KvCache,
     /// Of the next token.
     pub logits: Vec<f32>,
@@ -46,6 +48,7 @@ impl<'q> Continuation<'q> {
             ids,
             text: String::new(),
             top: candidates(runner.tokenizer, &logits),
+            margins: Vec::new(),
             cache,
             logits,
         })
@@ -58,8 +61,13 @@ impl<'q> Continuation<'q> {
             Readout::NextToken => MAX_CONTINUED,
             Readout::Generate { max_tokens, .. } => *max_tokens,
         };
-        let best = top(&self.logits, 1)[0];
-        if self.taken() >= most || runner.tokenizer.eos().contains(&best) {
+        let ends = |token| runner.tokenizer.eos().contains(&token);
+        let decided = decided(&self.logits, ends).filter(|_| self.taken() < most);
+        let Some((best, margin)) = decided else {
+            return Ok(false);
+        };
+        self.margins.extend(margin);
+        if ends(best) {
             return Ok(false);
         }
         self.ids.push(best);
@@ -99,6 +107,7 @@ impl<'q> Continuation<'q> {
             text: self.text,
             tokens: self.ids[self.start..].to_vec(),
             top: self.top,
+            margins: self.margins,
             inside: None,
             places: Vec::new(),
         }

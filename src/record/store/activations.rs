@@ -75,6 +75,8 @@ struct About {
     texts: BTreeMap<u32, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     vocabulary: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key_value_heads: Option<usize>,
 }
 
 /// What is beside `recording`, or `None` when there is nothing that belongs to it.
@@ -125,6 +127,7 @@ fn decode(bytes: &[u8], header: &Header) -> Option<Beside> {
             items: about.items,
             offsets: Vec::new(),
             tokens: None,
+            key_value_heads: about.key_value_heads,
             sites,
         },
         places,
@@ -208,6 +211,7 @@ pub(super) fn write(recording: &Path, header: &Header, beside: &Beside) -> Resul
         items: activations.items.clone(),
         texts: beside.texts.clone(),
         vocabulary: beside.vocabulary.clone(),
+        key_value_heads: activations.key_value_heads,
     };
     let about = serde_json::to_string(&about).map_err(|error| other(error.to_string()))?;
     let mut tensors: Vec<Raw> = Vec::new();

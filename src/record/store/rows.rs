@@ -143,6 +143,7 @@ impl Rows {
                 items: named,
                 offsets: Vec::new(),
                 tokens: None,
+                key_value_heads: runner.key_value_heads(),
                 sites,
             },
             places,

@@ -111,7 +111,10 @@ impl<'m> Listener<'m> {
 
     /// What is kept at one site of a prompt of so many tokens, at most.
     fn numbers(&self, tokens: usize, pool: pool::Pool) -> usize {
-        let width = self.spec.hidden_size.max(self.spec.intermediate_size);
+        let experts = self.spec.moe.as_ref();
+        let experts = experts.map_or(0, |moe| moe.num_experts * moe.moe_intermediate_size);
+        let dense = self.spec.hidden_size.max(self.spec.intermediate_size);
+        let width = dense.max(experts);
         match pool {
             pool::Pool::All => tokens * width,
             pool::Pool::Last | pool::Pool::Mean => width,

@@ -11,6 +11,7 @@ use super::Whole;
 use crate::model::Model;
 use crate::probe::Suite;
 use crate::record::Error;
+use crate::record::inside;
 
 /// Schema tag.
 pub const SCHEMA: &str = "kinprobe/activations/v1";
@@ -42,6 +43,9 @@ pub struct Manifest {
     /// What a row is with [`Pool::Whole`], which needs it; with others it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whole: Option<Whole>,
+    /// Heads that keys and values consist of, where they are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_value_heads: Option<usize>,
     /// TransformerLens names: the tensors of every file, each `[rows, width]` in F32, F16 or BF16.
     pub sites: Vec<String>,
     /// In the order of the items.
@@ -102,6 +106,7 @@ impl Manifest {
             suite_sha256: Some(suite.sha256.clone()),
             pool: taps.pool,
             whole,
+            key_value_heads: model.spec.as_ref().ok().map(inside::key_value_heads),
             sites: taps.sites.iter().map(ToString::to_string).collect(),
             files: Vec::new(),
             missing: Vec::new(),

@@ -19,7 +19,9 @@ pub use manifest::SCHEMA;
 pub use manifest::Shard;
 pub use pool::Pool;
 pub use read::Tapped;
+pub(in crate::record) use read::beside;
 pub use read::read;
+pub(in crate::record) use shards::hex;
 pub use whole::Whole;
 
 use std::path::Path;

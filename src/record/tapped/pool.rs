@@ -23,6 +23,18 @@ pub enum Pool {
     Whole,
 }
 
+impl Pool {
+    /// The word of the command line and of files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Last => "last",
+            Self::Mean => "mean",
+            Self::All => "all",
+            Self::Whole => "whole",
+        }
+    }
+}
+
 /// Refuses sites of which `pool` makes no row of fixed width.
 pub(super) fn stackable(sites: &[Site], pool: Pool) -> Result<(), String> {
     let refused = |site: &&Site| match pool {

@@ -12,7 +12,6 @@ use super::manifest::Heard;
 use super::manifest::MANIFEST;
 use super::manifest::Manifest;
 use super::manifest::SCHEMA;
-use super::manifest::Shard;
 use super::pool::Pool;
 use super::whole::Whole;
 use crate::model::Site;
@@ -74,7 +73,8 @@ pub fn read(path: &Path) -> Result<Tapped, Error> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut columns: Vec<(Option<usize>, Vec<f32>)> = vec![(None, Vec::new()); sites.len()];
     for shard in &manifest.files {
-        let file = file(folder, &path, shard)?;
+        let file =
+            beside(folder, &shard.file, &shard.sha256).map_err(|reason| damaged(&path, reason))?;
         let rows: usize = shard.items.iter().map(Heard::rows).sum();
         let wrong = |reason: String| damaged(&file, reason);
         let store = TensorStore::open_files([file.as_path()], Format::Safetensors)
@@ -115,6 +115,7 @@ pub fn read(path: &Path) -> Result<Tapped, Error> {
             items,
             offsets,
             tokens: whole.map(|whole| whole.tokens),
+            key_value_heads: manifest.key_value_heads,
             sites,
         },
         manifest,
@@ -181,34 +182,37 @@ fn whole(
     }
 }
 
-/// The file of a shard: beside the manifest, and what it was.
-fn file(folder: &Path, manifest: &Path, shard: &Shard) -> Result<PathBuf, Error> {
-    let name = Path::new(&shard.file);
+/// A file that a list in `folder` names: beside the list, and what it was.
+///
+/// # Errors
+/// In words, naming the file: it lies elsewhere, cannot be read, or is another by its hash.
+pub(in crate::record) fn beside(
+    folder: &Path,
+    name: &str,
+    sha256: &str,
+) -> Result<PathBuf, String> {
+    let shown = ModelText::new(name).clipped(60);
+    let name = Path::new(name);
     if name.file_name() != Some(name.as_os_str()) {
-        let shown = ModelText::new(&shard.file).clipped(60);
-        return Err(damaged(
-            manifest,
-            format!("`{shown}` does not lie beside it"),
-        ));
+        return Err(format!("`{shown}` does not lie beside it"));
     }
     let path = folder.join(name);
-    let mut reader = std::fs::File::open(&path).map_err(|error| Error::io(&path, error))?;
+    let unreadable = |error| format!("`{shown}` cannot be read: {error}");
+    let mut reader = std::fs::File::open(&path).map_err(unreadable)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
-        let count = std::io::Read::read(&mut reader, &mut buffer)
-            .map_err(|error| Error::io(&path, error))?;
+        let count = std::io::Read::read(&mut reader, &mut buffer).map_err(unreadable)?;
         if count == 0 {
             break;
         }
         hash.update(&buffer[..count]);
     }
     let found: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
-    match found == shard.sha256 {
+    match found == sha256 {
         true => Ok(path),
-        false => Err(damaged(
-            &path,
-            "its sha256 is not that of the manifest".to_owned(),
+        false => Err(format!(
+            "`{shown}` is another file by its sha256 than the one that is named"
         )),
     }
 }

@@ -214,7 +214,7 @@ fn encode(about: &About, sites: &[Site], rows: &[Rows]) -> Result<Vec<u8>, Strin
     safetensors::serialize(views, Some(metadata)).map_err(|error| error.to_string())
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(in crate::record) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     let hash = Sha256::digest(bytes);
     hash.iter().fold(String::new(), |mut hex, byte| {

@@ -8,6 +8,7 @@ use comfy_table::Width;
 use comfy_table::presets::NOTHING;
 
 use super::inert::inert;
+use super::terminal::decided;
 use crate::baseline::check::ItemChange;
 use crate::report::COLUMNS;
 use crate::report::Style;
@@ -35,12 +36,14 @@ impl Card<'_> {
     pub fn text(&self, style: Style) -> String {
         let change = self.change;
         let (at, of) = self.place;
-        let head = format!("({at} of {of})  item {}", inert(&change.item, ID));
-        let edge = match (change.knife_edge, change.margin) {
-            (true, Some(margin)) => format!("  on the knife's edge: margin {margin:.4} nats"),
-            _ => String::new(),
-        };
-        let mut lines = vec![style.bold(&(head + &edge))];
+        let mut head = format!("({at} of {of})  item {}", inert(&change.item, ID));
+        if change.knife_edge {
+            head += "  on the knife's edge";
+        }
+        if let Some(decided) = decided(change) {
+            head += &format!("  {decided}");
+        }
+        let mut lines = vec![style.bold(&head)];
         lines.push(style.dim(&format!("  {}", inert(self.prompt, PROMPT))));
         let mut table = Table::new();
         table.load_style(NOTHING.content_lines(ContentLineStyle::none().junction('│')));

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::Checked;
 use super::Document;
 use super::inert::inert;
+use super::terminal::decided;
 use super::weights;
 use crate::baseline::check::ItemChange;
 use crate::baseline::check::Verdict;
@@ -106,6 +107,9 @@ fn why(change: &ItemChange) -> String {
         && before != now
     {
         why += if now { ", now right" } else { ", now wrong" };
+    }
+    if let Some(decided) = decided(change) {
+        why += &plain(&format!(", {decided}"), REASON);
     }
     if change.knife_edge {
         why += ", within noise";

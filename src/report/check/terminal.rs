@@ -4,19 +4,23 @@ use super::Checked;
 use super::Document;
 use super::inert::inert;
 use super::weights;
+use crate::baseline::Decision;
 use crate::baseline::check::ItemChange;
 use crate::baseline::check::Outcome;
+use crate::baseline::check::Tier;
 use crate::baseline::check::Verdict;
 use crate::report::Style;
 
-/// Changed items that are named; JSON has all of them.
+/// Changed items that are shown, and items that are named where a few will do; JSON has all of them.
 const NAMED: usize = 8;
+/// Changed items that are named with their margins.
+const LISTED: usize = 100;
 /// Characters of an answer.
 const ANSWER: usize = 40;
 /// Characters of a path: as long as systems allow.
 const PLACE: usize = 4096;
 /// Characters of an item's id.
-const ID: usize = 32;
+const ID: usize = 60;
 
 /// All checks, a paragraph each, ending in a newline.
 pub fn screen(document: &Document, style: Style) -> String {
@@ -49,11 +53,18 @@ fn paragraph(checked: &Checked, style: Style, lines: &mut Vec<String>) {
     for text in facts(outcome) {
         say(&text);
     }
-    for change in outcome.changed.iter().take(NAMED) {
+    // Those that noise does not explain come first.
+    let (edge, sharp): (Vec<&ItemChange>, Vec<_>) =
+        outcome.changed.iter().partition(|one| one.knife_edge);
+    let all: Vec<&ItemChange> = sharp.iter().chain(&edge).copied().collect();
+    for change in all.iter().take(NAMED) {
         say(&change_line(change));
     }
-    if outcome.changed.len() > NAMED {
-        let more = outcome.changed.len() - NAMED;
+    if sharp.len() > NAMED && outcome.gate.tier != Tier::Tolerance {
+        say(&beyond_noise(&sharp));
+    }
+    if all.len() > NAMED {
+        let more = all.len() - NAMED;
         say(&format!("… and {more} more (all with --json)"));
     }
     let accepted = inert(&checked.accepted, 120);
@@ -104,20 +115,39 @@ pub(super) fn facts(outcome: &Outcome) -> Vec<String> {
             outcome.compared, outcome.unasked
         ));
     }
+    facts.extend(on_edge(outcome));
+    for (what, items) in [("vanished", &outcome.vanished), ("new", &outcome.new)] {
+        if !items.is_empty() {
+            facts.push(format!("{} items {what}: {}", items.len(), ids(items)));
+        }
+    }
+    facts
+}
+
+/// What noise may change, and how far beyond it answers did.
+fn on_edge(outcome: &Outcome) -> Vec<String> {
     let edge = &outcome.knife_edge;
+    let mut facts = Vec::new();
     if !edge.items.is_empty() {
         facts.push(format!(
-            "on the knife's edge (margin below {:.4} nats): {}; {} of {} changed",
+            "on the knife's edge (a margin below {:.4} nats): {}; {} of {} changed there",
             edge.floor,
             ids(&edge.items),
             edge.changed,
             edge.items.len()
         ));
     }
-    for (what, items) in [("vanished", &outcome.vanished), ("new", &outcome.new)] {
-        if !items.is_empty() {
-            facts.push(format!("{} items {what}: {}", items.len(), ids(items)));
-        }
+    if let Some(close) = &edge.as_close {
+        facts.push(format!(
+            "widest margin that turned: {:.2} nats; {} of {} items have a decision as close",
+            close.turned, close.items, outcome.compared
+        ));
+    }
+    if edge.first_tokens_only && !outcome.changed.is_empty() {
+        facts.push(
+            "the baseline knows the margins of first tokens alone: accepted anew, it has later ones as well"
+                .to_owned(),
+        );
     }
     facts
 }
@@ -129,6 +159,33 @@ fn ids(items: &[String]) -> String {
         shown.push("…".to_owned());
     }
     shown.join(", ")
+}
+
+/// Items that changed at margins beyond noise, with these.
+fn beyond_noise(sharp: &[&ItemChange]) -> String {
+    let one = |change: &&&ItemChange| match change.margin {
+        Some(margin) => format!("{} {margin:.2}", inert(&change.item, ID)),
+        None => inert(&change.item, ID),
+    };
+    let mut named: Vec<String> = sharp.iter().take(LISTED).map(|c| one(&c)).collect();
+    if sharp.len() > LISTED {
+        named.push(format!("and {} more", sharp.len() - LISTED));
+    }
+    let count = sharp.len();
+    format!(
+        "{count} beyond noise, with their margins in nats: {}",
+        named.join(", ")
+    )
+}
+
+/// By how much the tokens were decided at which a changed answer parts, in words.
+pub(super) fn decided(change: &ItemChange) -> Option<String> {
+    let margin = change.margin?;
+    Some(match change.margin_of? {
+        Decision::Token(at) => format!("margin {margin:.4} at token {}", at + 1),
+        Decision::Later => format!("parts behind the kept tokens, least margin {margin:.4}"),
+        Decision::First => format!("margin {margin:.4} of the first token"),
+    })
 }
 
 /// One changed item.
@@ -150,6 +207,9 @@ pub(super) fn change_line(change: &ItemChange) -> String {
     );
     if change.before == change.now {
         line.push_str(&format!("; {}", shown(&change.why, 80)));
+    }
+    if let Some(decided) = decided(change) {
+        line += &format!("; {decided}");
     }
     if change.knife_edge {
         line.push_str("; knife's edge");

@@ -3,7 +3,9 @@
 use super::*;
 use crate::baseline::Aggregate;
 use crate::baseline::Changed;
+use crate::baseline::Decision;
 use crate::baseline::Unknown;
+use crate::baseline::check::AsClose;
 use crate::baseline::check::Drop;
 use crate::baseline::check::Gate;
 use crate::baseline::check::ItemChange;
@@ -47,7 +49,8 @@ fn document(text: &str, verdict: Verdict) -> Document {
         before: text.clone(),
         now: text.clone(),
         correct: [None, Some(true)],
-        margin: None,
+        margin: Some(0.25),
+        margin_of: Some(Decision::Token(2)),
         knife_edge: true,
         why: text.clone(),
     };
@@ -62,6 +65,11 @@ fn document(text: &str, verdict: Verdict) -> Document {
             floor: 0.1,
             items: vec![text.clone()],
             changed: 1,
+            as_close: Some(AsClose {
+                turned: 0.25,
+                items: 7,
+            }),
+            first_tokens_only: true,
         },
         drop: None::<Drop>,
         aggregate: [aggregate.clone(), aggregate],
