@@ -233,6 +233,7 @@ impl<'g> Bench<'g> {
             sample: None,
             recordings: Vec::new(),
             activations: None,
+            patches: None,
             missing,
         };
         if dossier.missing.is_none() {
