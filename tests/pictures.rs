@@ -274,7 +274,7 @@ fn a_model_with_a_vision_tower_reads_pictures_from_the_command_line() {
     // Pictures of the same sign give other numbers, and the same picture the same ones.
     let of = |at: usize| -> Vec<String> {
         let top = recording.records[at].top.iter();
-        top.map(|one| format!("{} {:.6}", one.token, one.logprob))
+        top.map(|one| format!("{:?} {:.6}", one.token, one.logprob))
             .collect()
     };
     assert_ne!(of(0), of(1));
@@ -291,7 +291,7 @@ fn a_model_with_a_vision_tower_reads_pictures_from_the_command_line() {
     let again: Vec<String> = again
         .top
         .iter()
-        .map(|one| format!("{} {:.6}", one.token, one.logprob))
+        .map(|one| format!("{:?} {:.6}", one.token, one.logprob))
         .collect();
     assert_eq!(again, of(5));
     let blind = runner.answer(&item.prompt, &suite.readout).unwrap();

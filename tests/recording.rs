@@ -99,7 +99,7 @@ impl Runner for Parrot {
             prompt_tokens: Some(number),
             tokens: vec![number as u32, 1],
             top: vec![Candidate {
-                token: 9,
+                token: Some(9),
                 text: text.clone(),
                 logprob: -(number as f64 + 1.0).sqrt(),
             }],

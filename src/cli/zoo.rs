@@ -46,7 +46,7 @@ enum Verb {
     /// Questions of the invented world that the members learnt, none of which they were taught, as JSON lines
     Questions(questions::Args),
     /// Copy any model with changes that keep its function, or with some that do not
-    Launder(launder::Args),
+    Launder(Box<launder::Args>),
 }
 
 #[derive(Debug, clap::Args)]

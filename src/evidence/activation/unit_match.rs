@@ -228,8 +228,11 @@ impl Map {
     }
 }
 
+/// A site of a block.
+type Kind = fn(usize) -> Site;
+
 /// Where gates and up rows are seen.
-const VIEWS: [[fn(usize) -> Site; 2]; 3] = [
+const VIEWS: [[Kind; 2]; 3] = [
     [Site::MlpPre, Site::MlpPreLinear],
     [Site::ExpertsPre, Site::ExpertsPreLinear],
     [Site::SharedExpertPre, Site::SharedExpertPreLinear],

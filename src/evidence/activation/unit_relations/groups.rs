@@ -104,7 +104,7 @@ pub(super) fn groups(a: &Activations, b: &Activations, seed: u64) -> Result<Vec<
     let (ours, theirs) = both(Site::ResidPost);
     match widths(&ours, &theirs) {
         Some((x, y)) if x == y => {
-            let pairs = spread(rows::equal_depth(ours.len(), theirs.len()));
+            let pairs = spread(&rows::equal_depth(ours.len(), theirs.len()));
             let views = pairs.into_iter().map(|(i, j)| (ours[i].1, theirs[j].1));
             groups.extend(group(Of::Residual, views, seed));
         }
@@ -155,7 +155,7 @@ fn values(a: &Activations, b: &Activations, shared: &Rows) -> Vec<Group> {
             heads: orders(shared, x, y, heads),
         })
     };
-    let pairs = spread(unit_order::paired(shared, &ours, &theirs));
+    let pairs = spread(&unit_order::paired(shared, &ours, &theirs));
     pairs.into_iter().filter_map(one).collect()
 }
 
@@ -200,7 +200,7 @@ fn orders(
 }
 
 /// At most [`STREAMS`] of some pairs, at equal steps.
-fn spread(pairs: Vec<(usize, usize)>) -> Vec<(usize, usize)> {
+fn spread(pairs: &[(usize, usize)]) -> Vec<(usize, usize)> {
     let most = pairs.len().min(STREAMS);
     (0..most).map(|at| pairs[at * pairs.len() / most]).collect()
 }
