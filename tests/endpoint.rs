@@ -228,8 +228,8 @@ fn an_endpoint_is_checked_against_what_files_answered() {
     ok(&place.accept("zoo:base-a"));
     let server = Server::of_zoo("base-a");
     let model = format!("base-a={}", server.reference("base-a"));
-    for tier in ["answer", "exact", "statistical"] {
-        let (code, document, words) = place.check(&model, &["--tier", tier, "--max-drop", "0.5"]);
+    for tier in ["answer", "exact"] {
+        let (code, document, words) = place.check(&model, &["--tier", tier]);
         assert_eq!(code, 0, "{tier}: {words} {document}");
         let outcome = &document["suites"][0];
         let unknown = outcome["conditions"]["unknown"].as_array().unwrap();
@@ -298,12 +298,12 @@ fn an_endpoint_is_accepted_and_a_changed_one_is_named() {
 #[test]
 fn only_behaviour_is_compared() {
     let place = Place::new(GENERATE, "exact");
-    let server = Server::of_zoo("base-a-instruct");
+    let server = Server::of_zoo("base-a-finetuned");
     let out = place.path("report");
     let output = place.program(&[
         "compare",
         "zoo:base-a",
-        &server.reference("base-a-instruct"),
+        &server.reference("base-a-finetuned"),
         "--suite",
         &place.suite,
         "--json",
@@ -332,7 +332,7 @@ fn only_behaviour_is_compared() {
         "{card}"
     );
     // At a depth that asks for no answers there is nothing to do.
-    let model = server.reference("base-a-instruct");
+    let model = server.reference("base-a-finetuned");
     let output = place.program(&["compare", "zoo:base-a", &model, "--depth", "standard"]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
@@ -483,14 +483,8 @@ fn verbs_that_need_files_refuse_in_one_line_and_ask_nothing() {
         &["probe", &model, "--text", "x"],
         &["map", &model, "--onto", "zoo:base-a"],
         &["map", "zoo:base-a", "--onto", &model],
-        &["zoo", "launder", &model, "-o", &out, "rename"],
-        &[
-            "parents",
-            &model,
-            "--candidates",
-            "zoo:base-a",
-            "zoo:base-b",
-        ],
+        &["zoo", "launder", &model, "--with", "rename=yi", "-o", &out],
+        &["parents", &model, "--of", "zoo:base-a", "zoo:base-b"],
         &["compare", &model, "zoo:base-a", "--offline"],
     ] {
         let output = place.program(args);

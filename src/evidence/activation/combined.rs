@@ -220,7 +220,7 @@ mod tests {
                 .is_some_and(|at| [Site::Value(at), Site::ResidPost(at)].contains(&site.site))
         });
         let sparse = p(&sparse);
-        assert!(sparse.n == 2 && sparse.log10_p.unwrap() < -9.0);
+        assert!(sparse.n == 3 && sparse.log10_p.unwrap() < -9.0);
         for own in 2..10 {
             assert!(p(&toy::model(3, 24, own, 0.0)).log10_p.unwrap() > -2.5);
         }
