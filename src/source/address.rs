@@ -85,7 +85,7 @@ impl FromStr for Address {
 /// For what somebody typed: a message about an address must not carry its password on.
 pub fn without_secrets(text: &str) -> String {
     let words = text.split_inclusive(char::is_whitespace);
-    words.map(|word| without_secret(word)).collect()
+    words.map(without_secret).collect()
 }
 
 fn without_secret(word: &str) -> String {

@@ -19,8 +19,6 @@ const USER_AGENT: &str = concat!("kinprobe/", env!("CARGO_PKG_VERSION"));
 const MAX_BODY: usize = 8 << 20;
 /// Keys shorter than this are place holders (`EMPTY`, `none`), which may well stand in an answer.
 const SHORTEST_KEY: usize = 8;
-/// How often a request is repeated that nobody answered in time: each costs that time again.
-const REPEATS_AFTER_SILENCE: usize = 1;
 
 /// One model of one server.
 pub(super) struct Client {
@@ -171,7 +169,8 @@ impl Client {
             }
             repeats -= 1;
             if tried.silent {
-                repeats = repeats.min(REPEATS_AFTER_SILENCE - 1);
+                // Once more, which costs all that time again.
+                repeats = 0;
             }
             let wait = tried.wait.unwrap_or(pause).min(self.longest_pause);
             tokio::time::sleep(wait).await;
