@@ -78,7 +78,7 @@ fn read(opened: &Opened) -> Activations {
         items: (0..PROMPTS).map(|i| format!("item-{i:02}")).collect(),
         offsets: Vec::new(),
         tokens: None,
-        key_value_heads: None,
+        key_value_heads: Some(spec.num_key_value_heads),
         sites: sites.collect(),
     }
 }

@@ -48,16 +48,11 @@ static CARD: Card = Card {
                 (Statistical Science 26, 2011).",
     needs: Needs::Activations,
     symmetric: true,
-    // One of the three orders is enough.
+    // The statistic; of the p-value, one of the three orders is enough.
     survives: &[
-        "permute-units",
         "permute-heads",
-        "permute-residual",
         "fold-gains",
-        "rotate-residual",
         "scale-residual",
-        "rescale-up-down",
-        "rescale-value-output",
         "rotate-query-key",
         "shift-head",
     ],
