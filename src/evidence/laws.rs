@@ -91,10 +91,11 @@ fn assess(method: &dyn Evidence, pair: &Pair<'_>) -> Option<Finding> {
     }
 }
 
-/// What toys lack: an order of tokens, massive activations, pairs of prompts, panels, a vision tower, attention patterns, a
+/// What toys lack: an order of tokens, heads, massive activations, pairs of prompts, panels, a vision tower, attention patterns, a
 /// tokenizer.
-const LACKING: [&str; 11] = [
+const LACKING: [&str; 12] = [
     "weight.row_order",
+    "activation.value_spaces",
     "activation.massive",
     "activation.logit_lens",
     "activation.attention_difference",
