@@ -72,7 +72,8 @@ impl Relations {
         }
         let both = self.values.iter().zip(&other.values);
         let sum: f64 = both.map(|(&x, &y)| f64::from(x) * f64::from(y)).sum();
-        sum / (self.units * (self.units - 1)) as f64
+        // Of one model with itself f32 leaves it a little off.
+        (sum / (self.units * (self.units - 1)) as f64).clamp(-1.0, 1.0)
     }
 
     /// With its units in `parts` equal parts, and those in another order: part `order[i]` comes `i`-th. `None` unless
