@@ -48,7 +48,7 @@ fn evidence(x: &[f32], y: &[f32], width: usize) -> f64 {
     ln_evidence(&[(relations(x), relations(y))], 1).unwrap()
 }
 
-/// Over all orders of six units of both models the e-value of kin has mean 1.
+/// Over all orders of five units of both models the e-value of kin has mean 1.
 #[test]
 fn evidence_has_mean_one_over_all_orders() {
     let width = 5;
