@@ -159,8 +159,10 @@ fn parse_locator(text: &str) -> Result<Locator, String> {
 
 /// `model@http://host/v1`; a model's name may hold `@`, so that the address begins at its scheme.
 fn parse_endpoint(text: &str) -> Result<Locator, String> {
+    // Letters of ASCII keep their places, so that what is found there is there in `text`.
+    let lower = text.to_ascii_lowercase();
     let schemes = ["@http://", "@https://"];
-    let at = schemes.iter().filter_map(|scheme| text.find(scheme)).min();
+    let at = schemes.iter().filter_map(|scheme| lower.find(scheme)).min();
     let Some(at) = at else {
         return Err(
             "a served model is `openai:model@http(s)://host[:port]/v1`: the server's name for it, and the address \
