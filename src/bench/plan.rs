@@ -105,7 +105,7 @@ pub struct Mix {
 }
 
 impl Plan {
-    /// All members of the zoo below `data_root` and the models in the folders `real`, under the
+    /// All members of the tier's collection below `data_root` and the models in the folders `real`, under the
     /// changes of `tier`.
     ///
     /// Without a change every pair is measured once, the elder first. Under a change the suspect is
@@ -120,7 +120,7 @@ impl Plan {
         tier: &Tier,
         real: &[PathBuf],
     ) -> Result<Self, Error> {
-        let listed = list::members(&data_root.join("datasets/zoo"))?;
+        let listed = list::members(&data_root.join(tier.collection.folder()))?;
         let kinship = Kinship::of(&listed);
         let mut members: Vec<Member> = listed
             .iter()

@@ -10,6 +10,7 @@ use super::error::Error;
 use super::overlap::Overlap;
 use crate::probe;
 use crate::probe::Suite;
+use crate::source::Collection;
 
 /// Where the settings lie below the data root.
 pub const PATH: &str = "datasets/bench.yaml";
@@ -53,6 +54,9 @@ pub struct Tier {
     /// The first so many changes that keep the function, and as many that do not; all when absent.
     #[serde(default)]
     pub changes_of_each_kind: Option<usize>,
+    /// Whose members are measured.
+    #[serde(default)]
+    pub collection: Collection,
     /// Its own changes, in place of all.
     #[serde(default)]
     pub changes: Vec<Change>,

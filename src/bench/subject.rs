@@ -10,6 +10,7 @@ use crate::model::mapping;
 use crate::probe::Suite;
 use crate::record;
 use crate::record::Activations;
+use crate::record::Patches;
 use crate::record::Recording;
 use crate::record::RecordingStore;
 use crate::record::WeightProfile;
@@ -32,6 +33,7 @@ pub(super) struct Dossier {
     profile: WeightProfile,
     recordings: Vec<Recording>,
     activations: Option<Activations>,
+    patches: Result<Patches, String>,
     missing: Option<String>,
 }
 
@@ -41,6 +43,7 @@ impl Desk<'_> {
         let model = Model::open(source::open(place, &self.options)?, label)?;
         let mut dossier = Dossier {
             profile: record::profile(&model, &Silent)?,
+            patches: record::patches(&model).map_err(|error| error.to_string()),
             model: Arc::new(model),
             recordings: Vec::new(),
             activations: None,
@@ -84,6 +87,7 @@ impl Dossier {
         let not_run = "its tensor roles were assigned for one pair, in which it was not run";
         Ok(Some(Self {
             profile: record::with_roles(&self.profile, &model)?,
+            patches: record::patches(&model).map_err(|error| error.to_string()),
             model: Arc::new(model),
             recordings: Vec::new(),
             activations: None,
@@ -98,7 +102,7 @@ impl Dossier {
             profile: Some(&self.profile),
             recordings: &self.recordings,
             activations: self.activations.as_ref(),
-            patches: None,
+            patches: self.patches.as_ref().map_err(String::as_str),
             missing: self.missing.as_deref(),
         }
     }

@@ -209,8 +209,8 @@ pub struct Subject<'a> {
     pub recordings: &'a [Recording],
     /// Its activations.
     pub activations: Option<&'a Activations>,
-    /// What the parts of it that see make of random patches.
-    pub patches: Option<&'a Patches>,
+    /// What the parts of it that see make of random patches, or why that is missing, in words.
+    pub patches: Result<&'a Patches, &'a str>,
     /// Why answers or activations are missing, in words.
     pub missing: Option<&'a str>,
 }

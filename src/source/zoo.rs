@@ -17,9 +17,11 @@ use crate::text::ModelText;
 const SCHEMA: &str = "kinprobe/zoo/v1";
 
 /// Members are of one of two collections, which stand in for one another in no null.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Collection {
     /// Models that read text.
+    #[default]
     Text,
     /// Models that read pictures of signs as well.
     Script,
@@ -37,6 +39,7 @@ impl Collection {
         }
     }
 }
+
 const MAX_BYTES: u64 = 16 << 20;
 
 /// What the zoo's list says about one member, as far as opening it goes.

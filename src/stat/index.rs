@@ -75,23 +75,10 @@ pub fn order_ln_p(length: u64, queries: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stat::every::orders;
     use crate::stat::random;
 
     /// Calls `visit` with every permutation of `0..n`.
-    fn permutations(n: usize, visit: &mut impl FnMut(&[usize])) {
-        fn go(order: &mut Vec<usize>, from: usize, visit: &mut impl FnMut(&[usize])) {
-            if from == order.len() {
-                return visit(order);
-            }
-            for i in from..order.len() {
-                order.swap(from, i);
-                go(order, from + 1, visit);
-                order.swap(from, i);
-            }
-        }
-        go(&mut (0..n).collect(), 0, visit);
-    }
-
     /// Every permutation of 7 units under several maps (one-to-one, with a hub, constant) and query
     /// counts: the true tail never exceeds the bound.
     #[test]
@@ -106,7 +93,7 @@ mod tests {
         for map in maps {
             for m in 1..=h {
                 let mut counts = vec![0u64; m + 1];
-                permutations(h, &mut |order| {
+                orders(h, &mut |order| {
                     counts[(0..m).filter(|&i| order[map[i]] == i).count()] += 1;
                 });
                 let all: u64 = counts.iter().sum();
@@ -132,7 +119,7 @@ mod tests {
             units: h as u64,
         };
         let mut one = vec![0u64; m + 1];
-        permutations(h, &mut |order| {
+        orders(h, &mut |order| {
             one[(0..m).filter(|&i| order[i] == i).count()] += 1;
         });
         let all = one.iter().sum::<u64>().pow(2) as f64;
@@ -167,7 +154,7 @@ mod tests {
         let (h, queries) = (7usize, [0usize, 2, 3, 4, 6]);
         for map in [[0, 1, 2, 3, 4, 5, 6], [6, 6, 0, 1, 0, 5, 5]] {
             let mut counts = vec![0u64; queries.len() + 1];
-            permutations(h, &mut |order| {
+            orders(h, &mut |order| {
                 let images: Vec<usize> = queries.iter().map(|&i| order[map[i]]).collect();
                 counts[longest_increasing(&images)] += 1;
             });

@@ -184,26 +184,12 @@ fn ln_tableaux(rows: &[u64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stat::every::all_orders;
     use crate::stat::index::longest_increasing;
 
     /// Every permutation of `0..n`.
-    fn permutations(n: usize) -> Vec<Vec<usize>> {
-        if n == 0 {
-            return vec![Vec::new()];
-        }
-        let mut all = Vec::new();
-        for shorter in permutations(n - 1) {
-            for at in 0..n {
-                let mut order = shorter.clone();
-                order.insert(at, n - 1);
-                all.push(order);
-            }
-        }
-        all
-    }
-
     fn counted(n: usize, count: impl Fn(&[usize]) -> usize) -> Vec<f64> {
-        let all = permutations(n);
+        let all = all_orders(n);
         let mut counts = vec![0.0; n + 1];
         for order in &all {
             counts[count(order)] += 1.0 / all.len() as f64;
@@ -233,7 +219,7 @@ mod tests {
     /// Two permutations of four items and one of three, all of them.
     #[test]
     fn sums_equal_a_count_over_all_tuples() {
-        let (four, three) = (permutations(4), permutations(3));
+        let (four, three) = (all_orders(4), all_orders(3));
         let mut counts = vec![0.0; 12];
         let all = (four.len() * four.len() * three.len()) as f64;
         for a in &four {
@@ -263,7 +249,7 @@ mod tests {
             &[5, 0, 0, 1],
             &[6],
         ];
-        let orders = permutations(7);
+        let orders = all_orders(7);
         for map in maps {
             let mut counts = vec![0.0; map.len() + 1];
             for order in &orders {

@@ -15,6 +15,8 @@ pub mod correlation;
 pub mod curve;
 pub mod edit;
 pub mod equality;
+#[cfg(test)]
+pub mod every;
 pub mod gram;
 pub mod index;
 pub mod interval;

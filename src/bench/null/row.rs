@@ -76,7 +76,7 @@ fn rows(models: [&Model; 2], seed: u64, trained: bool, work: &Work) -> Result<Ve
         profile: None,
         recordings: &[],
         activations: None,
-        patches: None,
+        patches: Err("not run"),
         missing: None,
     };
     let pair = Pair {

@@ -60,10 +60,10 @@ impl Evidence for VisionPatches {
     }
 
     fn assess(&self, pair: &Pair<'_>) -> Result<Outcome, Error> {
-        let (Some(a), Some(b)) = (pair.reference.patches, pair.suspect.patches) else {
-            let reason =
-                "the models, or one of them, have no vision tower and resampler that could be run";
-            return Ok(Outcome::NotApplicable(reason.to_owned()));
+        let (a, b) = match (pair.reference.patches, pair.suspect.patches) {
+            (Ok(a), Ok(b)) => (a, b),
+            (Err(why), _) => return Ok(Outcome::NotApplicable(format!("reference: {why}"))),
+            (_, Err(why)) => return Ok(Outcome::NotApplicable(format!("suspect: {why}"))),
         };
         let tests = Tests::new(a, b, pair.seed);
         let Some(statistic) = tests.cosine() else {
@@ -71,7 +71,10 @@ impl Evidence for VisionPatches {
         };
         let known = |of: &dyn Fn(&Patches, &Patches) -> Option<f64>| {
             Controls::measure(pair, &|x: Subject<'_>, y: Subject<'_>| {
-                Ok(x.patches.zip(y.patches).and_then(|(x, y)| of(x, y)))
+                Ok(x.patches
+                    .ok()
+                    .zip(y.patches.ok())
+                    .and_then(|(x, y)| of(x, y)))
             })
         };
         let controls = known(&|x, y| Tests::cosine_of(x, y, pair.seed))?;
@@ -271,7 +274,7 @@ mod tests {
     fn assess(a: &Patches, b: &Patches) -> Outcome {
         let open = Open::new(&Toy::new(1, Dims::default()));
         let with = |patches| Subject {
-            patches: Some(patches),
+            patches: Ok(patches),
             ..open.subject()
         };
         let pair = Pair {
@@ -316,6 +319,9 @@ mod tests {
         assert!(matches!(assess(&parent, &other), Outcome::NotApplicable(_)));
         let open = Open::new(&Toy::new(1, Dims::default()));
         let outcome = VisionPatches.assess(&pair(&open, &open)).unwrap();
-        assert!(matches!(outcome, Outcome::NotApplicable(_)));
+        assert_eq!(
+            outcome,
+            Outcome::NotApplicable("reference: it sees nothing".to_owned())
+        );
     }
 }

@@ -4,171 +4,17 @@ use candle_core::{DType, Device, IndexOp, Tensor, Var};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use super::super::spec::{
-    Activation, Biases, Kind, LatentSpec, LayerSpec, MoeSpec, Norm, NormPlace, Position, QkNorm,
-    RopeScaling, RopeSpec, Routing, Scoring,
-};
 use super::{Decoder, DecoderSpec, Error, KvCache, Mode, Role, Site, Splice, Tap};
+use crate::model::role::Part;
+use crate::model::spec::Routing;
+use specs::{all, bert, deepseek, gemma, gpt2, llama, moe};
 
 mod experts;
 mod gradients;
+mod specs;
 mod splice;
 mod streamed;
-
-/// A small Llama with two layers, grouped queries and an untied head.
-fn llama() -> DecoderSpec {
-    let layer = LayerSpec {
-        sliding_window: None,
-        rope: Some(RopeSpec::new(10_000.0, RopeScaling::Default)),
-        sparse: false,
-    };
-    DecoderSpec {
-        family: "llama",
-        kind: Kind::Decoder,
-        vocab_size: 31,
-        hidden_size: 16,
-        num_hidden_layers: 2,
-        num_attention_heads: 4,
-        num_key_value_heads: 2,
-        head_dim: 6,
-        intermediate_size: 20,
-        hidden_act: Activation::Silu,
-        gated_mlp: true,
-        norm: Norm::Rms,
-        norm_eps: 1e-5,
-        norm_place: NormPlace::Before,
-        parallel_residual: false,
-        qk_norm: None,
-        latent: None,
-        biases: Biases::default(),
-        position: Position::Rotary,
-        type_vocab_size: None,
-        layers: vec![layer.clone(), layer],
-        attention_scale: 6f64.powf(-0.5),
-        embed_scale: None,
-        tie_word_embeddings: false,
-        normalised_head: false,
-        moe: None,
-        max_position_embeddings: 24,
-        unsupported: Vec::new(),
-        caveats: Vec::new(),
-    }
-}
-
-/// Every axis that a Llama does not use: sandwich and query-key norms, a window, two rotary bases,
-/// an embedding scale, a tied head.
-fn gemma() -> DecoderSpec {
-    let mut spec = llama();
-    spec.norm_place = NormPlace::Sandwich;
-    spec.qk_norm = Some(QkNorm::Head);
-    spec.tie_word_embeddings = true;
-    spec.embed_scale = Some(4.0);
-    spec.hidden_act = Activation::GeluTanh;
-    spec.layers[0].sliding_window = Some(3);
-    spec.layers[0].rope = Some(RopeSpec::new(100.0, RopeScaling::Linear { factor: 2.0 }));
-    spec
-}
-
-fn gpt2() -> DecoderSpec {
-    let mut spec = llama();
-    spec.norm = Norm::Layer;
-    spec.position = Position::Learned;
-    spec.gated_mlp = false;
-    spec.hidden_act = Activation::Gelu;
-    spec.biases = Biases {
-        qkv: true,
-        output: true,
-        mlp: true,
-        head: false,
-    };
-    for layer in &mut spec.layers {
-        layer.rope = None;
-    }
-    spec
-}
-
-fn moe() -> DecoderSpec {
-    let mut spec = llama();
-    spec.layers[1].sparse = true;
-    spec.moe = Some(MoeSpec {
-        shared_expert_intermediate_size: Some(12),
-        shared_expert_gate: true,
-        ..MoeSpec::softmax(5, 2, 10)
-    });
-    spec
-}
-
-/// Attention and MLP side by side, a part of each head rotates, neighbours together, one norm over all
-/// heads.
-fn neox() -> DecoderSpec {
-    let mut spec = gpt2();
-    spec.position = Position::Rotary;
-    spec.parallel_residual = true;
-    spec.qk_norm = Some(QkNorm::Full);
-    for layer in &mut spec.layers {
-        layer.rope = Some(RopeSpec {
-            partial_rotary_factor: 0.7,
-            interleaved: true,
-            ..RopeSpec::new(100.0, RopeScaling::Default)
-        });
-    }
-    spec
-}
-
-/// Norms behind attention and MLP alone, frequencies that depend on the length of a pass.
-fn olmo2() -> DecoderSpec {
-    let mut spec = llama();
-    spec.norm_place = NormPlace::After;
-    for layer in &mut spec.layers {
-        layer.rope = Some(RopeSpec::new(
-            100.0,
-            RopeScaling::Yarn {
-                factor: 4.0,
-                beta_fast: 2.0,
-                beta_slow: 1.0,
-                truncate: false,
-                original_max_position_embeddings: 8,
-                attention_factor: 1.1,
-            },
-        ));
-    }
-    spec
-}
-
-/// Latent attention, and experts in groups whose choice has a bias of its own.
-fn deepseek() -> DecoderSpec {
-    let mut spec = neox();
-    (spec.norm, spec.qk_norm, spec.parallel_residual) = (Norm::Rms, None, false);
-    (spec.gated_mlp, spec.biases) = (true, Biases::default());
-    spec.num_key_value_heads = spec.num_attention_heads;
-    spec.latent = Some(LatentSpec {
-        q_lora_rank: Some(7),
-        kv_lora_rank: 9,
-        qk_nope_head_dim: 5,
-        qk_rope_head_dim: 4,
-        v_head_dim: 3,
-    });
-    spec.head_dim = 9;
-    for layer in &mut spec.layers {
-        layer.rope.as_mut().expect("rotary").partial_rotary_factor = 1.0;
-        layer.sparse = true;
-    }
-    spec.moe = Some(MoeSpec {
-        shared_expert_intermediate_size: Some(12),
-        scoring: Scoring::Sigmoid,
-        routing: Routing::Limited {
-            n_group: 3,
-            topk_group: 2,
-        },
-        routed_scaling_factor: 1.5,
-        ..MoeSpec::softmax(6, 3, 10)
-    });
-    spec
-}
-
-fn all() -> [DecoderSpec; 7] {
-    [llama(), gemma(), gpt2(), moe(), neox(), olmo2(), deepseek()]
-}
+mod taps;
 
 /// Weights uniform in ±1/sqrt(fan-in) times three, so that attention is far from uniform.
 fn weights(spec: &DecoderSpec, dtype: DType) -> BTreeMap<Role, Var> {
@@ -279,7 +125,7 @@ fn gradients_are_those_of_finite_differences() {
         };
         // The router's bias takes part in the choice of experts alone, which has no slope; of experts in
         // groups some are never chosen.
-        let smooth = |role: &Role| role.part != super::Part::Router || *role != role.bias();
+        let smooth = |role: &Role| role.part != Part::Router || *role != role.bias();
         let grouped = spec
             .moe
             .as_ref()
@@ -404,89 +250,6 @@ fn a_failed_pass_leaves_an_empty_cache() {
 }
 
 #[test]
-fn taps_see_what_the_names_say() {
-    for spec in all() {
-        let decoder = inference(&spec);
-        let mut tap = Keep::default();
-        let logits = decoder
-            .forward(&tokens(2, 9), None, &mut tap)
-            .expect("runs");
-        let seen = tap.0;
-        let (heads, dim) = (spec.num_attention_heads, spec.head_dim);
-        for layer in 0..spec.layers.len() {
-            let at = |site: fn(usize) -> Site| &seen[&site(layer)];
-            assert_eq!(at(Site::Query).dims(), [2, 9, heads, dim]);
-            let (key_heads, value_dim) = (spec.num_key_value_heads, spec.value_head_dim());
-            assert_eq!(at(Site::Key).dims(), [2, 9, key_heads, dim]);
-            assert_eq!(at(Site::Value).dims(), [2, 9, key_heads, value_dim]);
-            assert_eq!(at(Site::Z).dims(), [2, 9, heads, value_dim]);
-            assert_eq!(at(Site::Pattern).dims(), [2, heads, 9, 9]);
-            assert_eq!(at(Site::AttnScores).dims(), [2, heads, 9, 9]);
-            let soft = super::super::layers::softmax(at(Site::AttnScores), Mode::Inference);
-            assert_eq!(bits(&soft.expect("softmax")), bits(at(Site::Pattern)));
-            let rotates = spec.layers[layer].rope.is_some();
-            for (site, heads) in [
-                (Site::RotQuery(layer), heads),
-                (Site::RotKey(layer), key_heads),
-            ] {
-                let turned = seen.get(&site).map(|x| x.dims().to_vec());
-                assert_eq!(turned, rotates.then(|| vec![2, 9, heads, dim]), "{site}");
-            }
-            let sum = (at(Site::ResidPre) + at(Site::AttnOut)).expect("same shape");
-            let sum = (sum + at(Site::MlpOut)).expect("same shape");
-            assert!(
-                relative(&sum, at(Site::ResidPost)) < 1e-6,
-                "parts make it up"
-            );
-            let sums = at(Site::Pattern).sum(3).expect("sums");
-            assert!(relative(&sums, &sums.ones_like().expect("ones")) < 1e-6);
-            let first = at(Site::Pattern).i((.., .., 0, 1..)).expect("later keys");
-            assert!(bits(&first).iter().all(|bit| *bit == 0), "looks ahead");
-            let between = seen.get(&Site::ResidMid(layer));
-            assert_eq!(between.is_none(), spec.parallel_residual);
-            assert!(between.is_none_or(|x| x.dims() == [2, 9, 16]));
-            let sparse = spec.layers[layer].sparse;
-            assert_eq!(seen.contains_key(&Site::RouterLogits(layer)), sparse);
-            let experts = spec.moe.as_ref().filter(|_| sparse);
-            let units = experts.map(|moe| vec![2, 9, moe.num_experts, moe.moe_intermediate_size]);
-            let shared = experts.and_then(|moe| moe.shared_expert_intermediate_size);
-            let shared = shared.map(|width| vec![2, 9, width]);
-            for (site, wanted) in [
-                (Site::ExpertsPre(layer), &units),
-                (Site::ExpertsPreLinear(layer), &units),
-                (Site::SharedExpertPre(layer), &shared),
-                (Site::SharedExpertPreLinear(layer), &shared),
-            ] {
-                let shape = seen.get(&site).map(|x| x.dims().to_vec());
-                assert_eq!(shape, *wanted, "{site}");
-            }
-            assert_eq!(seen.contains_key(&Site::MlpPost(layer)), !sparse);
-            let gated = spec.gated_mlp && !sparse;
-            assert_eq!(seen.contains_key(&Site::MlpPreLinear(layer)), gated);
-            if layer > 0 {
-                assert_eq!(
-                    bits(at(Site::ResidPre)),
-                    bits(&seen[&Site::ResidPost(layer - 1)])
-                );
-            }
-        }
-        assert_eq!(bits(&seen[&Site::Logits]), bits(&logits));
-        let untapped = decoder.forward(&tokens(2, 9), None, &mut ()).expect("runs");
-        assert_eq!(bits(&untapped), bits(&logits), "a tap changes nothing");
-    }
-}
-
-/// BERT: norms on the stream, learned positions, token types, no head.
-fn bert() -> DecoderSpec {
-    let mut spec = gpt2();
-    spec.kind = Kind::Encoder;
-    spec.norm_place = NormPlace::Stream;
-    spec.type_vocab_size = Some(2);
-    spec.num_key_value_heads = spec.num_attention_heads;
-    spec
-}
-
-#[test]
 fn an_encoder_looks_both_ways_and_has_no_next_token() {
     let spec = bert();
     let weights = weights(&spec, DType::F32);
@@ -505,42 +268,6 @@ fn an_encoder_looks_both_ways_and_has_no_next_token() {
     let decoder = decoder(&spec, &weights, Mode::Inference);
     let asked = decoder.next_logits(&tokens(1, 3), &mut KvCache::default());
     assert!(matches!(asked, Err(Error::Encoder)));
-}
-
-/// The residual stream is the sum of what its parts write, recomputed from taps and weights.
-#[test]
-fn taps_fit_together() {
-    let spec = llama();
-    let weights = weights(&spec, DType::F32);
-    let decoder = decoder(&spec, &weights, Mode::Inference);
-    let mut tap = Keep::default();
-    decoder
-        .forward(&tokens(1, 9), None, &mut tap)
-        .expect("runs");
-    let seen = |site| tap.0[&site].i(0).expect("one row");
-    let of = |part| {
-        weights[&Role::layer(1, part)]
-            .as_tensor()
-            .t()
-            .expect("matrix")
-    };
-    let check = || {
-        let z = seen(Site::Z(1)).reshape((9, 24))?;
-        let mid = (seen(Site::ResidPre(1)) + z.matmul(&of(super::Part::Output))?)?;
-        assert!(relative(&mid, &seen(Site::ResidMid(1))) < 1e-6);
-        let post = (seen(Site::MlpPre(1)).silu()? * seen(Site::MlpPreLinear(1)))?;
-        assert!(relative(&post, &seen(Site::MlpPost(1))) < 1e-6);
-        let resid = (mid + post.matmul(&of(super::Part::Down))?)?;
-        assert!(relative(&resid, &seen(Site::ResidPost(1))) < 1e-6);
-        let gain = weights[&Role::model(super::Part::FinalNorm)].as_tensor();
-        let head = weights[&Role::model(super::Part::Unembed)]
-            .as_tensor()
-            .t()?;
-        let logits = seen(Site::FinalNorm).broadcast_mul(gain)?.matmul(&head)?;
-        assert!(relative(&logits, &seen(Site::Logits)) < 1e-6);
-        Ok::<_, candle_core::Error>(())
-    };
-    check().expect("computes");
 }
 
 #[test]

@@ -144,27 +144,14 @@ fn choose(n: usize, k: usize) -> i128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stat::every::all_orders;
     use crate::stat::random::{below, stream};
 
-    /// Every order of every group, by recursion.
+    /// Counted over every order of every group.
     fn listed(groups: &[Vec<(Option<u32>, u32)>]) -> Vec<f64> {
-        fn orders(n: usize) -> Vec<Vec<usize>> {
-            if n == 0 {
-                return vec![Vec::new()];
-            }
-            let shorter = orders(n - 1);
-            let extended = shorter.iter().flat_map(|order| {
-                (0..n).map(move |at| {
-                    let mut order = order.clone();
-                    order.insert(at, n - 1);
-                    order
-                })
-            });
-            extended.collect()
-        }
         let mut sums = vec![1.0];
         for group in groups {
-            let all = orders(group.len());
+            let all = all_orders(group.len());
             let mut next = vec![0.0; sums.len() + group.len()];
             for order in &all {
                 let pairs = group.iter().zip(order);

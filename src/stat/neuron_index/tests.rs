@@ -1,4 +1,5 @@
 use super::*;
+use crate::stat::every::orders;
 use crate::stat::index::{Group, fixed_points_ln_p};
 
 fn normals(rows: usize, width: usize, seed: u64) -> Vec<f32> {
@@ -6,21 +7,6 @@ fn normals(rows: usize, width: usize, seed: u64) -> Vec<f32> {
     (0..rows * width)
         .map(|_| random::normal(&mut rng) as f32)
         .collect()
-}
-
-/// Calls `visit` with every order of `0..n`.
-fn orders(n: usize, visit: &mut impl FnMut(&[usize])) {
-    fn go(order: &mut Vec<usize>, from: usize, visit: &mut impl FnMut(&[usize])) {
-        if from == order.len() {
-            return visit(order);
-        }
-        for i in from..order.len() {
-            order.swap(from, i);
-            go(order, from + 1, visit);
-            order.swap(from, i);
-        }
-    }
-    go(&mut (0..n).collect(), 0, visit);
 }
 
 /// Columns of `values` in another order.

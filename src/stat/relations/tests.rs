@@ -1,5 +1,6 @@
 use super::*;
 use crate::stat::correlation;
+use crate::stat::every::orders;
 use crate::stat::random;
 
 const FEATURES: usize = 12;
@@ -26,21 +27,6 @@ fn units(width: usize, own: u64, noise: f64, inputs: u64, rows: usize) -> Vec<f3
 fn reordered(values: &[f32], width: usize, order: &[usize]) -> Vec<f32> {
     let row = |row: &[f32]| order.iter().map(|&j| row[j]).collect::<Vec<f32>>();
     values.chunks(width).flat_map(row).collect()
-}
-
-/// Calls `visit` with every order of `0..n`.
-fn orders(n: usize, visit: &mut impl FnMut(&[usize])) {
-    fn go(order: &mut Vec<usize>, from: usize, visit: &mut impl FnMut(&[usize])) {
-        if from == order.len() {
-            return visit(order);
-        }
-        for i in from..order.len() {
-            order.swap(from, i);
-            go(order, from + 1, visit);
-            order.swap(from, i);
-        }
-    }
-    go(&mut (0..n).collect(), 0, visit);
 }
 
 fn evidence(x: &[f32], y: &[f32], width: usize) -> f64 {

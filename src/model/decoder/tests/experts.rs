@@ -15,7 +15,7 @@ fn units_of_experts_are_projections_of_what_the_mixture_reads() {
     let check = || {
         let mid = tap.0[&Site::ResidMid(1)].i(0)?;
         let square = (mid.sqr()?.mean_keepdim(1)? + spec.norm_eps)?;
-        let gain = weights[&Role::layer(1, super::super::super::role::Part::MlpNorm)].as_tensor();
+        let gain = weights[&Role::layer(1, Part::MlpNorm)].as_tensor();
         let read = mid.broadcast_div(&square.sqrt()?)?.broadcast_mul(gain)?;
         let of = |expert, part| {
             let role = Role {
@@ -26,18 +26,15 @@ fn units_of_experts_are_projections_of_what_the_mixture_reads() {
         };
         for expert in 0..6 {
             for (site, part) in [
-                (Site::ExpertsPre(1), super::super::super::role::Part::Gate),
-                (
-                    Site::ExpertsPreLinear(1),
-                    super::super::super::role::Part::Up,
-                ),
+                (Site::ExpertsPre(1), Part::Gate),
+                (Site::ExpertsPreLinear(1), Part::Up),
             ] {
                 let wanted = read.matmul(&of(Expert::Routed(expert as u32), part)?)?;
                 let seen = tap.0[&site].i((0, .., expert))?.contiguous()?;
                 assert!(relative(&seen, &wanted) < 1e-6, "{site} of {expert}");
             }
         }
-        let shared = read.matmul(&of(Expert::Shared, super::super::super::role::Part::Up)?)?;
+        let shared = read.matmul(&of(Expert::Shared, Part::Up)?)?;
         let seen = tap.0[&Site::SharedExpertPreLinear(1)].i(0)?;
         assert!(relative(&seen, &shared) < 1e-6);
         Ok::<_, candle_core::Error>(())
