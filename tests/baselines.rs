@@ -5,106 +5,20 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Output;
 
-use assert_cmd::Command;
 use serde_json::Value;
-use tempfile::TempDir;
 
+use crate::common::few::Few;
+use crate::common::few::GENERATE;
+use crate::common::few::ITEMS;
 use crate::common::program::kinprobe;
 
-/// Two dozen questions that zoo models know something of.
-const ITEMS: usize = 24;
-
-/// A folder with a suite and the baseline of `zoo:base-a` for it.
-struct Accepted {
-    folder: TempDir,
-    suite: String,
+/// With the baseline of `zoo:base-a`.
+fn accepted(readout: &str, score: &str) -> Few {
+    let few = Few::new(readout, score);
+    let output = few.accept("zoo:base-a", &[], &[]);
+    assert!(output.status.success(), "{output:?}");
+    few
 }
-
-impl Accepted {
-    fn new(readout: &str, score: &str) -> Self {
-        let folder = TempDir::new().unwrap();
-        let suite = write_suite(folder.path(), readout, score, ITEMS);
-        let accepted = Self { folder, suite };
-        let output = accepted.accept("zoo:base-a", &[], &[]);
-        assert!(output.status.success(), "{output:?}");
-        accepted
-    }
-
-    fn place(&self) -> String {
-        let folder = self.folder.path().join("baselines");
-        folder.to_str().unwrap().to_owned()
-    }
-
-    fn file(&self) -> PathBuf {
-        Path::new(&self.place()).join("few-questions/base-a.json")
-    }
-
-    fn accept(&self, model: &str, more: &[&str], env: &[(&str, &str)]) -> Output {
-        let place = self.place();
-        let args = [
-            "accept",
-            model,
-            "--suite",
-            &self.suite,
-            "--reason",
-            "first",
-            "--to",
-            &place,
-        ];
-        program(&[&args, more].concat(), env)
-    }
-
-    fn check(&self, model: &str, more: &[&str], env: &[(&str, &str)]) -> Output {
-        let place = self.place();
-        let args = ["check", model, "--suite", &self.suite, "--baseline", &place];
-        program(&[&args, more].concat(), env)
-    }
-
-    /// Exit code and document.
-    fn checked(&self, model: &str, more: &[&str]) -> (i32, Value) {
-        let output = self.check(model, &[more, &["--json"]].concat(), &[]);
-        let document = serde_json::from_slice(&output.stdout);
-        let document = document.unwrap_or_else(|_| panic!("{output:?}"));
-        (output.status.code().unwrap(), document)
-    }
-}
-
-fn program(args: &[&str], env: &[(&str, &str)]) -> Output {
-    Command::cargo_bin("kinprobe")
-        .unwrap()
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env_remove("KINPROBE_DATA")
-        .env_remove("CI")
-        .envs(env.iter().copied())
-        .args(args)
-        .output()
-        .unwrap()
-}
-
-/// The first questions of the zoo's world, as a suite of its own.
-pub fn write_suite(folder: &Path, readout: &str, score: &str, items: usize) -> String {
-    use sha2::Digest;
-    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets/zoo/world-questions.jsonl");
-    let all = fs::read_to_string(all).unwrap();
-    let some: String = all
-        .lines()
-        .take(items)
-        .map(|line| format!("{line}\n"))
-        .collect();
-    fs::write(folder.join("few.jsonl"), &some).unwrap();
-    let hash = sha2::Sha256::digest(some.as_bytes());
-    let hash: String = hash.iter().map(|b| format!("{b:02x}")).collect();
-    let yaml = format!(
-        "schema: kinprobe/suite/v1\nsuite: few-questions\nversion: 1\ndescription: A few\nlicense: MIT\n\
-         dataset: {{path: few.jsonl, sha256: {hash}}}\nprompt: \"{{{{prompt}}}}\"\ntarget: answer\n\
-         readout: {readout}\nscore: {{kind: {score}}}\n"
-    );
-    let path = folder.join("few-questions.yaml");
-    fs::write(&path, yaml).unwrap();
-    path.to_str().unwrap().to_owned()
-}
-
-const GENERATE: &str = "{kind: generate, max_tokens: 12, stop: [\"\\n\"]}";
 
 /// Every file below a folder with its bytes.
 fn all_files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
@@ -122,7 +36,7 @@ fn all_files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 
 #[test]
 fn what_was_accepted_passes_on_any_number_of_threads_and_nothing_is_written() {
-    let accepted = Accepted::new(GENERATE, "exact");
+    let accepted = accepted(GENERATE, "exact");
     let before = all_files(Path::new(&accepted.place()));
     assert_eq!(before.len(), 1);
     for (tier, threads) in [("exact", "1"), ("answer", "3"), ("tolerance", "1")] {
@@ -151,7 +65,7 @@ fn what_was_accepted_passes_on_any_number_of_threads_and_nothing_is_written() {
 
 #[test]
 fn another_model_fails_and_what_changed_is_named() {
-    let accepted = Accepted::new(GENERATE, "exact");
+    let accepted = accepted(GENERATE, "exact");
     let (code, document) = accepted.checked("base-a=zoo:base-a-sibling", &[]);
     assert_eq!(code, 1, "{document}");
     let suite = &document["suites"][0];
@@ -185,7 +99,7 @@ fn another_model_fails_and_what_changed_is_named() {
 
 #[test]
 fn four_bit_rounding_fails_and_another_tokenizer_is_named() {
-    let accepted = Accepted::new(GENERATE, "exact");
+    let accepted = accepted(GENERATE, "exact");
     let out = accepted.folder.path().join("rounded");
     let out = out.to_str().unwrap();
     let output = kinprobe(&[
@@ -239,7 +153,7 @@ fn four_bit_rounding_fails_and_another_tokenizer_is_named() {
 
 /// Each item that changed has the margin at which its answers part, and stands with it on the terminal; a baseline
 /// without later margins is checked by the first.
-fn margins_are_named(accepted: &Accepted, model: &str) {
+fn margins_are_named(accepted: &Few, model: &str) {
     let (_, document) = accepted.checked(model, &[]);
     let suite = &document["suites"][0];
     let floor = suite["knife_edge"]["floor"].as_f64().unwrap();
@@ -283,7 +197,7 @@ fn margins_are_named(accepted: &Accepted, model: &str) {
 
 #[test]
 fn accepting_again_says_how_much_changes_and_ci_is_refused() {
-    let accepted = Accepted::new("{kind: next_token}", "prefix");
+    let accepted = accepted("{kind: next_token}", "prefix");
     let first = fs::read_to_string(accepted.file()).unwrap();
     assert!(
         first.contains("\"inside\": [\n    {\"block\":0,"),
@@ -314,7 +228,7 @@ fn accepting_again_says_how_much_changes_and_ci_is_refused() {
 
 #[test]
 fn missing_broken_and_incomparable_baselines_have_their_exit_codes() {
-    let accepted = Accepted::new(GENERATE, "exact");
+    let accepted = accepted(GENERATE, "exact");
     let line = |output: Output, code| {
         assert_eq!(output.status.code(), Some(code), "{output:?}");
         assert!(output.stdout.is_empty());
@@ -357,7 +271,7 @@ fn missing_broken_and_incomparable_baselines_have_their_exit_codes() {
 
 #[test]
 fn sarif_points_at_the_changed_lines_and_summaries_are_appended() {
-    let accepted = Accepted::new(GENERATE, "exact");
+    let accepted = accepted(GENERATE, "exact");
     let place = |name: &str| accepted.folder.path().join(name);
     let (sarif, page, step) = (place("out/c.sarif"), place("out/s.md"), place("step.md"));
     let more = [
@@ -407,7 +321,7 @@ fn sarif_points_at_the_changed_lines_and_summaries_are_appended() {
 
 #[test]
 fn weights_say_what_was_done_where_they_are_at_hand() {
-    let accepted = Accepted::new(GENERATE, "exact");
+    let accepted = accepted(GENERATE, "exact");
     let out = accepted.folder.path().join("rounded");
     let out = out.to_str().unwrap();
     let launder = [
@@ -445,7 +359,7 @@ fn weights_say_what_was_done_where_they_are_at_hand() {
 
 #[test]
 fn an_early_check_asks_no_more_than_it_needs() {
-    let accepted = Accepted::new(GENERATE, "exact");
+    let accepted = accepted(GENERATE, "exact");
     let (code, document) = accepted.checked("base-a=zoo:base-b", &["--early"]);
     assert_eq!(code, 1, "{document}");
     let unasked = document["suites"][0]["unasked"].as_u64().unwrap();
@@ -458,7 +372,7 @@ fn an_early_check_asks_no_more_than_it_needs() {
 
 #[test]
 fn a_review_needs_a_person() {
-    let accepted = Accepted::new(GENERATE, "exact");
+    let accepted = accepted(GENERATE, "exact");
     let before = all_files(Path::new(&accepted.place()));
     let place = accepted.place();
     let args = [
@@ -473,7 +387,7 @@ fn a_review_needs_a_person() {
         (&[][..], ["kinprobe check", "kinprobe accept"]),
         (&[("CI", "true")][..], ["CI is set", "kinprobe check"]),
     ] {
-        let output = program(&args, env);
+        let output = accepted.command(&args, env).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         let line = String::from_utf8(output.stderr).unwrap();
         assert_eq!(line.lines().count(), 1, "{line}");

@@ -6,85 +6,41 @@ use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
 
-use assert_cmd::Command;
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::baselines::write_suite;
+use crate::common::few::Few;
+use crate::common::few::GENERATE;
+use crate::common::few::ITEMS;
 use crate::common::served::Said;
 use crate::common::served::Server;
 
-const GENERATE: &str = "{kind: generate, max_tokens: 12, stop: [\"\\n\"]}";
 const KEY: &str = "sk-canary-0123456789abcdef";
-const ITEMS: usize = 24;
 
-/// A folder with a suite of a few questions.
+/// A few questions, a cache and a key of its own.
 struct Place {
-    folder: TempDir,
-    suite: String,
+    few: Few,
 }
 
 impl Place {
     fn new(readout: &str, score: &str) -> Self {
-        let folder = TempDir::new().unwrap();
-        let suite = write_suite(folder.path(), readout, score, ITEMS);
-        Self { folder, suite }
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).to_str().unwrap().to_owned()
-    }
-
-    /// Runs the program with a cache and a key of its own.
-    fn program(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::cargo_bin("kinprobe").unwrap();
-        command
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .env_remove("KINPROBE_DATA")
-            .env_remove("CI")
-            .env("KINPROBE_CACHE", self.path("cache"))
-            .env("OPENAI_API_KEY", KEY)
-            .args(args);
-        command
+        let few = Few::new(readout, score);
+        let cache = few.path("cache");
+        Self {
+            few: few
+                .with("KINPROBE_CACHE", &cache)
+                .with("OPENAI_API_KEY", KEY),
+        }
     }
 
     fn run(&self, model: &str, out: &str, more: &[&str]) -> Output {
-        let out = self.path(out);
-        let args = ["run", &self.suite, "--model", model, "-o", &out];
-        self.program(&[&args, more].concat())
+        let out = self.few.path(out);
+        let args = ["run", &self.few.suite, "--model", model, "-o", &out];
+        self.few.program(&[&args, more].concat())
     }
 
-    fn accept(&self, model: &str) -> Output {
-        let to = self.path("baselines");
-        self.program(&[
-            "accept",
-            model,
-            "--suite",
-            &self.suite,
-            "--reason",
-            "first",
-            "--to",
-            &to,
-        ])
-    }
-
-    /// Exit code and document.
+    /// Exit code, document, and what was said on the way.
     fn check(&self, model: &str, more: &[&str]) -> (i32, Value, String) {
-        let place = self.path("baselines");
-        let args = [
-            "check",
-            model,
-            "--suite",
-            &self.suite,
-            "--baseline",
-            &place,
-            "--json",
-        ];
-        let output = self.program(&[&args, more].concat());
+        let output = self.few.check(model, &[more, &["--json"]].concat(), &[]);
         let document = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
         let words = String::from_utf8(output.stderr).unwrap();
         (output.status.code().unwrap(), document, words)
@@ -92,12 +48,7 @@ impl Place {
 
     /// Lines of a recording.
     fn recorded(&self, out: &str, label: &str) -> Vec<Value> {
-        let file = self
-            .folder
-            .path()
-            .join(out)
-            .join(label)
-            .join("few-questions.jsonl");
+        let file = self.few.path(&format!("{out}/{label}/few-questions.jsonl"));
         let text = fs::read_to_string(&file).unwrap();
         text.lines()
             .map(|line| serde_json::from_str(line).unwrap())
@@ -225,7 +176,7 @@ fn a_served_model_answers_as_its_files_do() {
 #[test]
 fn an_endpoint_is_checked_against_what_files_answered() {
     let place = Place::new(GENERATE, "exact");
-    ok(&place.accept("zoo:base-a"));
+    ok(&place.few.accept("zoo:base-a", &[], &[]));
     let server = Server::of_zoo("base-a");
     let model = format!("base-a={}", server.reference("base-a"));
     for tier in ["answer", "exact"] {
@@ -271,7 +222,7 @@ fn an_endpoint_is_accepted_and_a_changed_one_is_named() {
     let place = Place::new(GENERATE, "exact");
     let server = Server::start("toy", rule("toy"));
     let model = server.reference("toy");
-    ok(&place.accept(&model));
+    ok(&place.few.accept(&model, &[], &[]));
     let (code, document, words) = place.check(&model, &["--tier", "exact"]);
     assert_eq!(code, 0, "{words}");
     let conditions = &document["suites"][0]["conditions"];
@@ -299,13 +250,13 @@ fn an_endpoint_is_accepted_and_a_changed_one_is_named() {
 fn only_behaviour_is_compared() {
     let place = Place::new(GENERATE, "exact");
     let server = Server::of_zoo("base-a-finetuned");
-    let out = place.path("report");
-    let output = place.program(&[
+    let out = place.few.path("report");
+    let output = place.few.program(&[
         "compare",
         "zoo:base-a",
         &server.reference("base-a-finetuned"),
         "--suite",
-        &place.suite,
+        &place.few.suite,
         "--json",
         "-o",
         &out,
@@ -333,7 +284,9 @@ fn only_behaviour_is_compared() {
     );
     // At a depth that asks for no answers there is nothing to do.
     let model = server.reference("base-a-finetuned");
-    let output = place.program(&["compare", "zoo:base-a", &model, "--depth", "standard"]);
+    let output = place
+        .few
+        .program(&["compare", "zoo:base-a", &model, "--depth", "standard"]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
 
@@ -345,10 +298,12 @@ fn models_do_not_share_answers() {
     let second = Server::start("toy", rule("other"));
     for server in [&first, &second] {
         let model = server.reference("toy");
-        ok(&place.program(&["run", &place.suite, "--model", &model]));
+        ok(&place
+            .few
+            .program(&["run", &place.few.suite, "--model", &model]));
         assert!(server.take_prompts().len() >= ITEMS);
     }
-    let mut answers: Vec<String> = files(&place.folder.path().join("cache"))
+    let mut answers: Vec<String> = files(&place.few.folder.path().join("cache"))
         .iter()
         .map(|file| fs::read_to_string(file).unwrap())
         .collect();
@@ -357,7 +312,9 @@ fn models_do_not_share_answers() {
     assert_ne!(answers[0], answers[1]);
     // What is recorded of the same server is not asked again: the handshake says that it is the same.
     let model = first.reference("toy");
-    ok(&place.program(&["run", &place.suite, "--model", &model]));
+    ok(&place
+        .few
+        .program(&["run", &place.few.suite, "--model", &model]));
     assert!(first.take_prompts().len() < ITEMS);
 }
 
@@ -368,12 +325,12 @@ fn a_killed_run_asks_only_what_is_missing() {
     let model = server.reference("toy");
     ok(&place.run(&model, "whole", &[]));
     server.delay(Duration::from_millis(40));
-    let out = place.path("killed");
+    let out = place.few.path("killed");
     let mut run = std::process::Command::new(env!("CARGO_BIN_EXE_kinprobe"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .args([
             "run",
-            &place.suite,
+            &place.few.suite,
             "--model",
             &model,
             "-o",
@@ -411,26 +368,26 @@ fn the_key_is_nowhere() {
     let server = Server::start("toy", rule("toy"));
     server.require_key(KEY).echo_keys();
     let model = server.reference("toy");
-    let out = place.path("report");
+    let out = place.few.path("report");
     let mut said = vec![
         place.run(&model, "runs", &[]),
-        place.accept(&model),
-        place.program(&[
+        place.few.accept(&model, &[], &[]),
+        place.few.program(&[
             "compare",
             "zoo:base-a",
             &model,
             "--suite",
-            &place.suite,
+            &place.few.suite,
             "-o",
             &out,
         ]),
-        place.program(&[
+        place.few.program(&[
             "check",
             &model,
             "--suite",
-            &place.suite,
+            &place.few.suite,
             "--baseline",
-            &place.path("baselines"),
+            &place.few.path("baselines"),
         ]),
     ];
     for output in &said {
@@ -454,7 +411,7 @@ fn the_key_is_nowhere() {
     for output in &said {
         assert!(!has(&output.stdout) && !has(&output.stderr), "{output:?}");
     }
-    let written = files(place.folder.path());
+    let written = files(place.few.folder.path());
     assert!(written.len() > 8);
     for file in written {
         assert!(!has(&fs::read(&file).unwrap()), "{}", file.display());
@@ -477,7 +434,7 @@ fn verbs_that_need_files_refuse_in_one_line_and_ask_nothing() {
     let place = Place::new(GENERATE, "exact");
     let server = Server::start("toy", rule("toy"));
     let model = server.reference("toy");
-    let out = place.path("out");
+    let out = place.few.path("out");
     for args in [
         &["inspect", &model][..],
         &["probe", &model, "--text", "x"],
@@ -487,7 +444,7 @@ fn verbs_that_need_files_refuse_in_one_line_and_ask_nothing() {
         &["parents", &model, "--of", "zoo:base-a", "zoo:base-b"],
         &["compare", &model, "zoo:base-a", "--offline"],
     ] {
-        let output = place.program(args);
+        let output = place.few.program(args);
         let words = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success(), "{args:?}");
         assert_eq!(words.lines().count(), 1, "{args:?}: {words}");

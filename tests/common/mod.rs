@@ -1,6 +1,7 @@
 //! What several integration tests share.
 
 pub mod browser;
+pub mod few;
 #[cfg(any(feature = "hub", feature = "endpoint"))]
 pub mod http;
 #[cfg(feature = "hub")]
