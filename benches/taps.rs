@@ -92,7 +92,7 @@ fn main() -> Result<()> {
     let theirs = Plain::load(&model, spec)?;
     theirs.same(&ours, &texts[0])?;
 
-    let steps: [(&str, &dyn Fn() -> Result<()>); 5] = [
+    let steps: [(&str, &dyn Fn() -> Result<()>); 6] = [
         ("candle-transformers, one after another", &|| {
             texts.iter().try_for_each(|text| theirs.forward(text))
         }),
@@ -108,6 +108,7 @@ fn main() -> Result<()> {
         ("ours, all residuals of all tokens", &|| {
             each(&texts, |text| tapped(&ours, text))
         }),
+        ("the same, texts in step", &|| in_step(&ours, &texts)),
     ];
     let mut best = vec![f64::INFINITY; steps.len()];
     for _ in 0..wanted.rounds {
@@ -174,6 +175,31 @@ fn tapped(decoder: &Decoder, text: &Tensor) -> Result<()> {
     let mut all = All(Vec::new());
     last(decoder, text, &mut all)?;
     anyhow::ensure!(all.0.len() == decoder.spec().num_hidden_layers);
+    Ok(())
+}
+
+/// The same of all texts, which go through a block together.
+fn in_step(decoder: &Decoder, texts: &[Tensor]) -> Result<()> {
+    let mut taps: Vec<All> = texts.iter().map(|_| All(Vec::new())).collect();
+    let mut passes: Vec<Pass<'_>> = texts
+        .iter()
+        .zip(&mut taps)
+        .map(|(text, tap)| Pass {
+            tokens: text,
+            splice: None,
+            cache: None,
+            tap,
+        })
+        .collect();
+    let residuals = decoder.residuals(&mut passes)?;
+    let last = residuals
+        .iter()
+        .map(|residual| residual.narrow(1, residual.dim(1)? - 1, 1));
+    let last: Vec<Tensor> = last.collect::<candle_core::Result<_>>()?;
+    decoder.logits(&last)?;
+    drop(passes);
+    let blocks = decoder.spec().num_hidden_layers;
+    anyhow::ensure!(taps.iter().all(|tap| tap.0.len() == blocks));
     Ok(())
 }
 

@@ -61,8 +61,6 @@ pub(super) struct StreamedHead {
     pub role: Role,
     /// `(vocab_size, hidden_size)`.
     pub shape: (usize, usize),
-    /// Whether it is the embedding, which is multiplied as it lies.
-    pub tied: bool,
     /// Rows in memory at a time, about.
     pub rows: usize,
     pub mode: Mode,
@@ -129,14 +127,9 @@ impl StreamedHead {
         let mut parts: Vec<Vec<Tensor>> = vec![Vec::new(); xs.len()];
         for start in (0..vocab_size).step_by(step) {
             let rows = start..vocab_size.min(start + step);
-            let weight = match self.tied {
-                true => {
-                    let shape = (rows.len(), hidden);
-                    let values = self.files.rows(self.role, rows)?;
-                    Tensor::from_vec(values, shape, &self.files.device)?
-                }
-                false => self.files.laid_out(self.role, rows)?,
-            };
+            let shape = (rows.len(), hidden);
+            let values = self.files.rows(self.role, rows)?;
+            let weight = Tensor::from_vec(values, shape, &self.files.device)?;
             let part = Linear::of(weight, self.mode);
             for (x, parts) in xs.iter().zip(&mut parts) {
                 parts.push(by_row(self.mode, x, |x| part.project(x))?);

@@ -76,7 +76,7 @@ impl Footprint {
                 (None, _) => resident += size,
             }
         }
-        // While a matrix is laid out there are two of it.
+        // While a matrix is read, its bytes as stored are there as well.
         let block = blocks.into_iter().map(|(block, largest)| block + largest);
         let head = 2 * HEAD_ELEMENTS.min(spec.vocab_size * spec.hidden_size) as u64 * F32;
         let keys = 2 * spec.num_key_value_heads * spec.head_dim * spec.layers.len();
@@ -195,14 +195,10 @@ fn head(
             files: files.clone(),
             role,
             shape: table,
-            tied,
             rows: elements / table.1.max(1),
             mode,
         }));
     }
-    let weight = match tied {
-        true => source.take(role, &[table.0, table.1])?,
-        false => source.laid_out(role, table, mode)?,
-    };
+    let weight = source.take(role, &[table.0, table.1])?;
     Ok(Head::Held(Linear::of(weight, mode)))
 }

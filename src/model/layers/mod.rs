@@ -44,17 +44,6 @@ pub(super) trait Source {
         shape: &[usize],
     ) -> std::result::Result<Tensor, super::decoder::Error>;
 
-    /// The matrix of `role` and `shape` as [`Linear`] multiplies by it.
-    fn laid_out(
-        &mut self,
-        role: Role,
-        shape: (usize, usize),
-        mode: Mode,
-    ) -> std::result::Result<Tensor, super::decoder::Error> {
-        let weight = self.take(role, &[shape.0, shape.1])?;
-        Ok(linear::laid_out(weight, mode)?)
-    }
-
     /// The matrix of `role` and `shape` as quantised blocks, where products are wanted on those.
     fn quantised(
         &mut self,
