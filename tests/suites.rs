@@ -246,6 +246,20 @@ fn hostile_suite_files_are_refused_with_the_way_out() {
 }
 
 #[test]
+fn a_dataset_beside_its_suite_is_named_as_it_has_to_be_written() {
+    let yaml = SUITE.replace("datasets/tiny.jsonl", "beside.jsonl");
+    let project = Project::new(&yaml, ROWS.as_bytes());
+    let message = project.refused();
+    assert!(message.contains("put it there, or correct"), "{message}");
+    fs::write(project.folder.path().join("probes/beside.jsonl"), ROWS).unwrap();
+    let message = project.refused();
+    assert!(
+        message.contains("write `path: probes/beside.jsonl`"),
+        "{message}"
+    );
+}
+
+#[test]
 fn hostile_datasets_are_refused_with_their_line() {
     let long = format!("{{\"id\":\"a\",\"question\":\"{}\"}}", "x".repeat(70_000));
     let id = "x".repeat(65);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
@@ -209,11 +210,27 @@ fn dataset_path(suite: &Path, given: &str) -> Result<PathBuf, Error> {
         _ => &folder,
     };
     let data = root.join(relative);
-    let real = fs::canonicalize(&data).map_err(|error| Error::io(&data, error))?;
+    let real = fs::canonicalize(&data).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Error::invalid(suite, None, not_found(root, &folder, given)),
+        _ => Error::io(&data, error),
+    })?;
     if !real.starts_with(root) {
         return Err(outside());
     }
     Ok(real)
+}
+
+/// Where a dataset was looked for, and its path if it lies beside a suite that lies in `probes/`.
+fn not_found(root: &Path, folder: &Path, given: &str) -> String {
+    let shown = ModelText::new(given).clipped(80);
+    let way_out = match root != folder && folder.join(given).is_file() {
+        true => format!("write `path: probes/{shown}`"),
+        false => "put it there, or correct `path`".to_owned(),
+    };
+    format!(
+        "there is no dataset `{shown}` in {}, the folder that its path is relative to: {way_out}",
+        ModelText::new(&root.display().to_string())
+    )
 }
 
 /// Whether a path leads down from where it is read, on every system.
