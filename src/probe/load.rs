@@ -229,7 +229,7 @@ fn not_found(root: &Path, folder: &Path, given: &str) -> String {
     };
     format!(
         "there is no dataset `{shown}` in {}, the folder that its path is relative to: {way_out}",
-        ModelText::new(&root.display().to_string())
+        ModelText::new(root.display().to_string())
     )
 }
 
