@@ -18,8 +18,8 @@ pub(in crate::model) struct Linear {
 /// What `x` is multiplied by.
 #[derive(Debug)]
 enum Factor {
-    /// `[out, in]`, as stored: turned round, a product of one row gains a tenth at most, and one of two dozen rows
-    /// of a weight that fits into no core's cache takes up to twice as long.
+    /// `[out, in]`, as stored: turned round it would serve single rows, and be slow for those of a whole prompt
+    /// (`cargo bench --bench taps`).
     Dense(Tensor),
     /// Blocks as a GGUF file holds them; `x` is rounded to blocks of 8 bits for the product.
     Quantised(QMatMul),
