@@ -51,7 +51,11 @@ fn record(model: &Model, pool: Pool, folder: &Path, memory: Option<u64>) -> tapp
     };
     let taps = Taps { sites, pool };
     tapped::tap(model, &suite(), &taps, (folder, memory), &Silent).unwrap();
-    tapped::read(folder).unwrap()
+    let read = tapped::read(folder).unwrap();
+    // Without a folder between it is the same.
+    let heard = tapped::hear(model, &suite(), &taps).unwrap();
+    assert_eq!(heard, read.activations);
+    read
 }
 
 /// All positions of one site.

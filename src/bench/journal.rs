@@ -1,7 +1,8 @@
 //! Scores as they are finished, so that a run that was cut off goes on where it stopped.
 //!
 //! One JSON object a line: first what the scores belong to, then one line per finished pair. A line
-//! that was cut off is dropped. A journal of another build, seed or set of suites is begun anew.
+//! that was cut off is dropped. A journal of another build, seed or set of suites or taps is begun
+//! anew.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -29,6 +30,8 @@ pub(super) struct Header {
     pub seed: u64,
     /// Hashes of the suites.
     pub suites: Vec<String>,
+    /// What was recorded for single methods.
+    pub taps: Vec<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -139,6 +142,7 @@ mod tests {
             build: "b".to_owned(),
             seed,
             suites: Vec::new(),
+            taps: Vec::new(),
         }
     }
 

@@ -14,6 +14,7 @@ use super::change::Made;
 use super::error::Error;
 use super::journal::Header;
 use super::journal::Journal;
+use super::listening::Listening;
 use super::memory;
 use super::merges::Merge;
 use super::plan::Mix;
@@ -47,6 +48,8 @@ pub struct Work {
     pub methods: Vec<&'static dyn Evidence>,
     /// Asked of every model.
     pub suites: Vec<Suite>,
+    /// Recorded of every model for single methods.
+    pub taps: Vec<Listening>,
     /// Of every random choice.
     pub seed: u64,
     /// Threads; all cores when absent.
@@ -134,12 +137,14 @@ impl<'a> Run<'a> {
         let desk = Desk {
             options: work.options.clone(),
             suites,
+            taps: &work.taps,
             store: RecordingStore::keyed(work.folder.join("recordings")),
         };
         let header = Header {
             build: build()?,
             seed: work.seed,
             suites: suites.iter().map(|suite| suite.sha256.clone()).collect(),
+            taps: work.taps.iter().map(ToString::to_string).collect(),
         };
         let journal = Journal::open(&work.folder.join("scores.jsonl"), &header)?;
         let bar = work
@@ -329,7 +334,7 @@ impl<'a> Run<'a> {
         let suspect = known.as_ref().unwrap_or(suspect);
         let known = reference.with_roles_of(&suspect.model)?;
         let reference = known.as_ref().unwrap_or(reference);
-        let pair = self.pair(reference, suspect);
+        let pair = self.pair(reference.subject(), suspect.subject());
         let panel: Vec<Subject<'_>> = self
             .plan
             .panel(task)
@@ -338,14 +343,23 @@ impl<'a> Run<'a> {
             .collect();
         let beside = Pair {
             population: &panel,
-            ..self.pair(reference, suspect)
+            ..self.pair(reference.subject(), suspect.subject())
         };
         let methods = self.work.methods.iter();
-        let scores = methods.map(|method| match method.card().needs {
-            Needs::Panel => assess(*method, &beside),
+        let scores = methods.map(|method| match method.card() {
+            card if self.listens(card.id) => {
+                let own = [reference, suspect].map(|one| one.subject_of(card.id));
+                assess(*method, &self.pair(own[0], own[1]))
+            }
+            card if card.needs == Needs::Panel => assess(*method, &beside),
             _ => assess(*method, &pair),
         });
         Ok(scores.collect())
+    }
+
+    /// Whether something was recorded for this method alone.
+    fn listens(&self, method: &str) -> bool {
+        self.work.taps.iter().any(|one| one.method == method)
     }
 
     /// A suspect that was mixed with a stranger who is the reference's own kin no longer stands in the known relation.
@@ -366,10 +380,10 @@ impl<'a> Run<'a> {
 
     /// The bare pair: controls are pairs of their own here, and would only cost time; but for methods that
     /// are made for a panel.
-    fn pair<'b>(&self, reference: &'b Dossier, suspect: &'b Dossier) -> Pair<'b> {
+    fn pair<'b>(&self, reference: Subject<'b>, suspect: Subject<'b>) -> Pair<'b> {
         Pair {
-            reference: reference.subject(),
-            suspect: suspect.subject(),
+            reference,
+            suspect,
             population: &[],
             derived: None,
             references: &[],
@@ -383,8 +397,9 @@ impl<'a> Run<'a> {
         let Some(task) = self.plan.tasks.first() else {
             return BTreeMap::new();
         };
-        let pair = self.pair(&self.dossiers[task.reference], &self.dossiers[task.suspect]);
         let grown = |method: &&'static dyn Evidence| {
+            let of = |place: usize| self.dossiers[place].subject_of(method.card().id);
+            let pair = self.pair(of(task.reference), of(task.suspect));
             let (_, bytes) = memory::growth(|| method.assess(&pair).is_ok());
             Some((method.card().id, bytes?))
         };

@@ -8,6 +8,7 @@
 pub mod change;
 mod error;
 mod journal;
+mod listening;
 mod measure;
 mod memory;
 pub mod merges;
@@ -23,6 +24,7 @@ pub mod tables;
 pub mod verdicts;
 
 pub use error::Error;
+pub use listening::Listening;
 pub use measure::Bench;
 pub use measure::Work;
 pub use measure::measure;

@@ -7,9 +7,12 @@ use serde::Deserialize;
 
 use super::change::Change;
 use super::error::Error;
+use super::listening::Listening;
 use super::overlap::Overlap;
+use crate::evidence::Evidence;
 use crate::probe;
 use crate::probe::Suite;
+use crate::record::tapped::Pool;
 use crate::source::Collection;
 
 /// Where the settings lie below the data root.
@@ -72,6 +75,23 @@ pub struct Tier {
     /// Items asked by suite: an id, or a file below the folder that holds `probes/`.
     #[serde(default)]
     pub suites: BTreeMap<String, usize>,
+    /// What methods read, by id, where that is not what is recorded while suites are asked.
+    #[serde(default)]
+    pub taps: BTreeMap<String, Tapped>,
+}
+
+/// What is recorded for one method.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tapped {
+    /// An id, or a file below the folder that holds `probes/`.
+    pub suite: String,
+    /// How many of its items.
+    pub items: usize,
+    /// With stars, as `kinprobe run --tap` takes them.
+    pub sites: Vec<String>,
+    /// Which rows of a prompt.
+    pub pool: Pool,
 }
 
 impl Settings {
@@ -128,14 +148,44 @@ impl Tier {
     pub fn load_suites(&self, data_root: &Path) -> Result<Vec<Suite>, Error> {
         let mut suites = Vec::new();
         for (id, items) in &self.suites {
-            let found = match id.ends_with(".yaml") {
-                true => vec![probe::load(&data_root.join(id))?],
-                false => probe::select(data_root, std::slice::from_ref(id))?,
-            };
-            suites.extend(found.into_iter().map(|suite| suite.reduced(*items)));
+            suites.extend(load(data_root, id, *items)?);
         }
         Ok(suites)
     }
+
+    /// What is recorded for those of `methods` that read something of their own.
+    ///
+    /// # Errors
+    /// A suite that does not exist or does not load.
+    pub fn load_taps(
+        &self,
+        data_root: &Path,
+        methods: &[&'static dyn Evidence],
+    ) -> Result<Vec<Listening>, Error> {
+        let mut wanted = Vec::new();
+        for method in methods.iter().map(|method| method.card().id) {
+            let Some(tapped) = self.taps.get(method) else {
+                continue;
+            };
+            for suite in load(data_root, &tapped.suite, tapped.items)? {
+                wanted.push(Listening {
+                    method,
+                    suite,
+                    sites: tapped.sites.clone(),
+                    pool: tapped.pool,
+                });
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+fn load(data_root: &Path, id: &str, items: usize) -> Result<Vec<Suite>, Error> {
+    let found = match id.ends_with(".yaml") {
+        true => vec![probe::load(&data_root.join(id))?],
+        false => probe::select(data_root, &[id.to_owned()])?,
+    };
+    Ok(found.iter().map(|suite| suite.reduced(items)).collect())
 }
 
 #[cfg(test)]
@@ -143,6 +193,8 @@ mod tests {
     use std::path::Path;
 
     use super::Settings;
+    use crate::bench::Work;
+    use crate::model::Site;
 
     #[test]
     fn the_shipped_settings_have_both_tiers_and_all_suites() {
@@ -160,6 +212,27 @@ mod tests {
                     .all(|suite| suite.items.len() == tier.suites[&suite.id])
             );
         }
+    }
+
+    #[test]
+    fn what_methods_of_a_tier_listen_for_is_there() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let settings = Settings::load(root).unwrap();
+        let tier = &settings.tiers["activations"];
+        let methods = Work::methods(&tier.methods).unwrap();
+        let taps = tier.load_taps(root, &methods).unwrap();
+        assert_eq!(
+            taps.len(),
+            tier.taps.len(),
+            "of methods that it does not run"
+        );
+        for one in &taps {
+            assert_eq!(one.suite.items.len(), tier.taps[one.method].items);
+            let found = |pattern: &String| !Site::matching(pattern, 1).is_empty();
+            assert!(one.sites.iter().all(found), "{one}");
+        }
+        let none = tier.load_taps(root, &methods[..1]).unwrap();
+        assert!(none.is_empty(), "one method's, if it is the only one");
     }
 
     #[test]

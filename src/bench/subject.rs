@@ -1,8 +1,10 @@
 //! A model on the bench with all that was recorded of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::error::Error;
+use super::listening::Listening;
 use crate::evidence::Subject;
 use crate::model;
 use crate::model::Model;
@@ -24,6 +26,8 @@ pub(super) struct Desk<'a> {
     pub options: OpenOptions,
     /// Asked of every model; none where no method needs answers or activations.
     pub suites: &'a [Suite],
+    /// Recorded of every model for single methods.
+    pub taps: &'a [Listening],
     pub store: RecordingStore,
 }
 
@@ -35,6 +39,8 @@ pub(super) struct Dossier {
     activations: Option<Activations>,
     patches: Result<Patches, String>,
     missing: Option<String>,
+    /// By method.
+    heard: BTreeMap<&'static str, Result<Activations, String>>,
 }
 
 impl Desk<'_> {
@@ -48,7 +54,12 @@ impl Desk<'_> {
             recordings: Vec::new(),
             activations: None,
             missing: None,
+            heard: BTreeMap::new(),
         };
+        for listening in self.taps {
+            let heard = listening.hear(&dossier.model)?;
+            dossier.heard.insert(listening.method, heard);
+        }
         if self.suites.is_empty() {
             dossier.missing = Some("no suite was asked for".to_owned());
             return Ok(dossier);
@@ -92,7 +103,20 @@ impl Dossier {
             recordings: Vec::new(),
             activations: None,
             missing: Some(not_run.to_owned()),
+            heard: BTreeMap::new(),
         }))
+    }
+
+    /// What `method` takes.
+    pub fn subject_of(&self, method: &str) -> Subject<'_> {
+        let Some(heard) = self.heard.get(method) else {
+            return self.subject();
+        };
+        Subject {
+            activations: heard.as_ref().ok(),
+            missing: heard.as_ref().err().map(String::as_str),
+            ..self.subject()
+        }
     }
 
     /// The view that methods take.

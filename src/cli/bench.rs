@@ -111,13 +111,15 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     options.offline = true;
     options.data_root = Some(data.clone());
     let plan = Plan::new(&data, &settings, tier, &args.real)?;
+    let methods = Work::methods(match args.methods.is_empty() {
+        true => &tier.methods,
+        false => &args.methods,
+    })?;
     let work = Work {
         options,
         folder: args.out.join("work"),
-        methods: Work::methods(match args.methods.is_empty() {
-            true => &tier.methods,
-            false => &args.methods,
-        })?,
+        taps: tier.load_taps(&data, &methods)?,
+        methods,
         suites,
         seed: args.seed,
         jobs: args.jobs.map(usize::from),
@@ -140,6 +142,11 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
             .suites
             .iter()
             .map(|suite| (suite.id.clone(), suite.items.len()))
+            .collect(),
+        taps: work
+            .taps
+            .iter()
+            .map(|one| (one.method.to_owned(), one.words()))
             .collect(),
         bars: settings.bars,
         reproduce: reproduce(args),

@@ -1,5 +1,7 @@
 //! Named places inside a forward pass, and what looks at them.
 
+mod pattern;
+
 use std::fmt;
 use std::str::FromStr;
 

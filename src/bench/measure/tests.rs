@@ -46,6 +46,7 @@ fn work(root: &Path, folder: &Path, jobs: usize) -> Work {
         folder: folder.to_path_buf(),
         methods: Work::methods(&ids.map(str::to_owned)).unwrap(),
         suites: Vec::new(),
+        taps: Vec::new(),
         seed: 0,
         jobs: Some(jobs),
         keep_models: false,
@@ -103,5 +104,56 @@ fn an_unknown_method_is_named_with_all_there_are() {
     assert!(
         line.contains("weight.magic") && line.contains("weight.row_matching"),
         "{line}"
+    );
+}
+
+#[test]
+fn a_method_hears_what_was_recorded_for_it_alone() {
+    let root = small_zoo(&["base-a", "base-b", "base-a-noised"]);
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let settings = Settings::load(root.path()).unwrap();
+    let plan = Plan::new(root.path(), &settings, &Tier::default(), &[]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let ids = ["activation.linear_cka", "activation.attention_difference"];
+    let methods = Work::methods(&ids.map(str::to_owned)).unwrap();
+    let work = Work {
+        taps: settings.tiers["activations"]
+            .load_taps(shipped, &methods)
+            .unwrap(),
+        methods,
+        ..work(root.path(), folder.path(), 2)
+    };
+    assert_eq!(work.taps.len(), 1);
+    let plain = Plan {
+        tasks: plan
+            .tasks
+            .iter()
+            .filter(|task| task.change == 0)
+            .cloned()
+            .collect(),
+        ..plan
+    };
+    let bench = measure(&plain, &work).unwrap();
+    let scores = bench.measured.iter().map(|one| &one.scores[..]);
+    let values: Vec<f64> = scores
+        .map(|scores| {
+            assert_eq!(scores[0].method, ids[0]);
+            assert_eq!(
+                scores[0].status,
+                Status::NotApplicable,
+                "no suite was asked"
+            );
+            scores[1].statistic.unwrap()
+        })
+        .collect();
+    let relation = |at: usize| &*plain.tasks[at].relation;
+    let kin = (0..values.len())
+        .find(|at| relation(*at) == "noised")
+        .unwrap();
+    let highest = values.iter().copied().fold(f64::MIN, f64::max);
+    assert_eq!(values[kin], highest, "{values:?}");
+    assert!(
+        highest > 0.9 && values.iter().any(|value| *value < 0.9),
+        "{values:?}"
     );
 }

@@ -45,6 +45,8 @@ pub struct Summary {
     pub seed: u64,
     /// Items asked by suite.
     pub suites: BTreeMap<String, usize>,
+    /// What single methods read, in place of what is recorded meanwhile.
+    pub taps: BTreeMap<String, String>,
     /// Models.
     pub members: Vec<Model>,
     /// Pre-training runs.
@@ -227,6 +229,8 @@ pub struct Frame {
     pub seed: u64,
     /// Items asked by suite.
     pub suites: BTreeMap<String, usize>,
+    /// What single methods read, in words.
+    pub taps: BTreeMap<String, String>,
     /// How near is near enough for what is recovered.
     pub bars: Bars,
     /// Command that makes it again.
@@ -267,6 +271,7 @@ impl Summary {
             tier: frame.tier,
             seed: frame.seed,
             suites: frame.suites,
+            taps: frame.taps,
             members: plan
                 .members
                 .iter()

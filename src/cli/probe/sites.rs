@@ -18,42 +18,20 @@ const LARGEST: usize = 3;
 
 /// All sites that a pattern matches; a pattern that matches none is an error.
 pub fn select(patterns: &[String], layers: usize) -> Result<Vec<Site>> {
-    let (all, gradients) = (Site::all(layers), Site::gradients(layers));
     let mut chosen = Vec::new();
     for pattern in patterns {
-        let before = chosen.len();
-        // A backward pass is made for those who ask for it by name.
-        let known = match pattern.ends_with(".grad") {
-            true => &gradients,
-            false => &all,
-        };
-        chosen.extend(
-            known
-                .iter()
-                .filter(|site| matches(pattern, &site.to_string())),
-        );
-        if chosen.len() == before {
+        let found = Site::matching(pattern, layers);
+        if found.is_empty() {
             return Err(exit::usage(format!(
                 "no site matches `{pattern}` in a model of {layers} layers: try 'blocks.*.hook_resid_post' \
                  (kinprobe probe --help lists the sites)"
             )));
         }
+        chosen.extend(found);
     }
     chosen.sort_unstable();
     chosen.dedup();
     Ok(chosen)
-}
-
-/// Glob match in which `*` stands for any text, none included.
-fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == name,
-        Some((start, rest)) => name.strip_prefix(start).is_some_and(|tail| {
-            (0..=tail.len())
-                .filter(|at| tail.is_char_boundary(*at))
-                .any(|at| matches(rest, &tail[at..]))
-        }),
-    }
 }
 
 /// Keeps what it is asked for.
@@ -187,29 +165,6 @@ mod tests {
     use candle_core::Tensor;
 
     use super::Summary;
-    use super::matches;
-
-    #[test]
-    fn stars_match_any_text() {
-        for (pattern, name, expected) in [
-            (
-                "blocks.*.hook_resid_post",
-                "blocks.11.hook_resid_post",
-                true,
-            ),
-            (
-                "blocks.*.hook_resid_post",
-                "blocks.11.hook_resid_pre",
-                false,
-            ),
-            ("*", "logits", true),
-            ("blocks.1.*", "blocks.11.hook_resid_pre", false),
-            ("*.attn.*", "blocks.3.attn.hook_q", true),
-            ("logits", "logits", true),
-        ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
-        }
-    }
 
     #[test]
     fn a_summary_says_where_the_largest_is_and_what_is_not_finite() {

@@ -4,6 +4,7 @@
 //! Another program can write such a folder, too: [`Manifest`] is all that is needed to hold a model that ran
 //! elsewhere against one that ran here.
 
+mod held;
 mod listener;
 mod manifest;
 mod pool;
@@ -26,6 +27,7 @@ pub use whole::Whole;
 
 use std::path::Path;
 
+use super::Activations;
 use super::Error;
 use super::identity::prompt_hash;
 use super::runner::Failure;
@@ -60,33 +62,79 @@ pub fn tap(
     (folder, memory): (&Path, Option<u64>),
     progress: &dyn Progress,
 ) -> Result<Manifest, Error> {
-    if suite.shows_pictures() {
-        return Err(Error::Pictures {
-            suite: suite.id.clone(),
-        });
-    }
-    pool::stackable(&taps.sites, taps.pool).map_err(Error::NotRunnable)?;
-    let whole = match taps.pool {
-        Pool::Whole => Some(Whole::of(model, &suite.items)?),
-        Pool::Last | Pool::Mean | Pool::All => None,
-    };
-    let mut manifest = Manifest::begun(model, suite, taps, whole);
+    let reading = Reading::of(model, suite, taps)?;
+    let mut manifest = Manifest::begun(model, suite, taps, reading.whole);
     let mut shards = Shards::open(folder, &manifest, &suite.items)?;
-    let mut left = &suite.items[shards.items()..];
+    let left = &suite.items[shards.items()..];
     if !left.is_empty() {
-        let listener = Listener::load_within(model, &taps.sites, whole, memory)?;
-        let bytes = |items: &[Item]| items.iter().map(|item| item.prompt.len() as u64).sum();
         let task = progress.start(&suite.id, bytes(left));
-        while !left.is_empty() {
-            let (chunk, rest) = left.split_at(listener.together(left, taps));
-            let rows = listener.listen(chunk, taps)?;
-            shards.append(&taps.sites, heard(chunk, rows)?)?;
+        reading.all(left, memory, |chunk, rows| {
+            shards.append(&taps.sites, rows)?;
             task.advance(bytes(chunk));
-            left = rest;
-        }
+            Ok(())
+        })?;
     }
     shards.finish(&mut manifest)?;
     Ok(manifest)
+}
+
+/// The same of all prompts at once and in memory; prompts that the model cannot read have no row.
+///
+/// # Errors
+/// Those of [`tap`] but for folders.
+pub fn hear(model: &Model, suite: &Suite, taps: &Taps) -> Result<Activations, Error> {
+    let reading = Reading::of(model, suite, taps)?;
+    let mut heard = Vec::new();
+    reading.all(&suite.items, None, |_, rows| {
+        heard.extend(rows.into_iter().flatten());
+        Ok(())
+    })?;
+    let manifest = Manifest::begun(model, suite, taps, reading.whole);
+    Ok(held::activations(manifest, &taps.sites, heard))
+}
+
+fn bytes(items: &[Item]) -> u64 {
+    items.iter().map(|item| item.prompt.len() as u64).sum()
+}
+
+/// What is read of a model.
+struct Reading<'a> {
+    model: &'a Model,
+    taps: &'a Taps,
+    whole: Option<Whole>,
+}
+
+impl<'a> Reading<'a> {
+    fn of(model: &'a Model, suite: &Suite, taps: &'a Taps) -> Result<Self, Error> {
+        if suite.shows_pictures() {
+            return Err(Error::Pictures {
+                suite: suite.id.clone(),
+            });
+        }
+        pool::stackable(&taps.sites, taps.pool).map_err(Error::NotRunnable)?;
+        let whole = match taps.pool {
+            Pool::Whole => Some(Whole::of(model, &suite.items)?),
+            Pool::Last | Pool::Mean | Pool::All => None,
+        };
+        Ok(Self { model, taps, whole })
+    }
+
+    /// `items`, as many at a time as fit into `memory`; `keep` takes each lot of them with its rows.
+    fn all(
+        &self,
+        mut items: &[Item],
+        memory: Option<u64>,
+        mut keep: impl FnMut(&[Item], Vec<One>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let listener = Listener::load_within(self.model, &self.taps.sites, self.whole, memory)?;
+        while !items.is_empty() {
+            let (chunk, rest) = items.split_at(listener.together(items, self.taps));
+            let rows = listener.listen(chunk, self.taps)?;
+            keep(chunk, heard(chunk, rows)?)?;
+            items = rest;
+        }
+        Ok(())
+    }
 }
 
 /// A prompt's rows, or why there are none.
