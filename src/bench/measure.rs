@@ -1,10 +1,11 @@
 //! Runs the plan: models are opened and recorded once, pairs are measured in parallel.
 
+mod pairs;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use rayon::prelude::*;
 use sha2::Digest;
@@ -22,15 +23,11 @@ use super::plan::Plan;
 use super::plan::Task;
 use super::score::Measured;
 use super::score::Score;
-use super::score::Status;
 use super::subject::Desk;
 use super::subject::Dossier;
 use crate::evidence;
 use crate::evidence::Evidence;
-use crate::evidence::Memo;
 use crate::evidence::Needs;
-use crate::evidence::Pair;
-use crate::evidence::Subject;
 use crate::probe::Suite;
 use crate::record::RecordingStore;
 use crate::source::Locator;
@@ -299,118 +296,6 @@ impl<'a> Run<'a> {
         }
         Ok(measured)
     }
-
-    fn pairs(
-        &self,
-        tasks: &[usize],
-        suspect: &Result<&Dossier, String>,
-        stranger: Option<usize>,
-    ) -> Result<Vec<(usize, Measured)>, Error> {
-        tasks
-            .par_iter()
-            .map(|&at| {
-                let task = &self.plan.tasks[at];
-                let suspect = self.unless_mixed(task.reference, stranger, suspect);
-                let scores: Vec<Score> = match &suspect {
-                    Ok(suspect) => self.assessed(task, suspect)?,
-                    Err(reason) => {
-                        let absent =
-                            |card| Score::absent(card, Status::NoSuchSuspect, reason.clone());
-                        let methods = self.work.methods.iter();
-                        methods.map(|method| absent(method.card())).collect()
-                    }
-                };
-                let scores = self.journal.append(&self.key(task), &scores)?;
-                let task = task.clone();
-                Ok((at, Measured { task, scores }))
-            })
-            .collect()
-    }
-
-    /// Every method on a pair; a side without roles has the other's.
-    fn assessed(&self, task: &Task, suspect: &Dossier) -> Result<Vec<Score>, Error> {
-        let reference = &self.dossiers[task.reference];
-        let known = suspect.with_roles_of(&reference.model)?;
-        let suspect = known.as_ref().unwrap_or(suspect);
-        let known = reference.with_roles_of(&suspect.model)?;
-        let reference = known.as_ref().unwrap_or(reference);
-        let pair = self.pair(reference.subject(), suspect.subject());
-        let panel: Vec<Subject<'_>> = self
-            .plan
-            .panel(task)
-            .into_iter()
-            .map(|place| self.dossiers[place].subject())
-            .collect();
-        let beside = Pair {
-            population: &panel,
-            ..self.pair(reference.subject(), suspect.subject())
-        };
-        let methods = self.work.methods.iter();
-        let scores = methods.map(|method| match method.card() {
-            card if self.listens(card.id) => {
-                let own = [reference, suspect].map(|one| one.subject_of(card.id));
-                assess(*method, &self.pair(own[0], own[1]))
-            }
-            card if card.needs == Needs::Panel => assess(*method, &beside),
-            _ => assess(*method, &pair),
-        });
-        Ok(scores.collect())
-    }
-
-    /// Whether something was recorded for this method alone.
-    fn listens(&self, method: &str) -> bool {
-        self.work.taps.iter().any(|one| one.method == method)
-    }
-
-    /// A suspect that was mixed with a stranger who is the reference's own kin no longer stands in the known relation.
-    fn unless_mixed<'b>(
-        &self,
-        reference: usize,
-        stranger: Option<usize>,
-        suspect: &Result<&'b Dossier, String>,
-    ) -> Result<&'b Dossier, String> {
-        match stranger {
-            Some(other) if !self.plan.strangers[reference].contains(&other) => Err(format!(
-                "{} was mixed into the suspect",
-                self.plan.members[other].name
-            )),
-            _ => suspect.clone(),
-        }
-    }
-
-    /// The bare pair: controls are pairs of their own here, and would only cost time; but for methods that
-    /// are made for a panel.
-    fn pair<'b>(&self, reference: Subject<'b>, suspect: Subject<'b>) -> Pair<'b> {
-        Pair {
-            reference,
-            suspect,
-            population: &[],
-            derived: None,
-            references: &[],
-            seed: self.work.seed,
-            memo: Memo::default(),
-        }
-    }
-
-    /// What each method needs on the first pair, alone.
-    fn memory(&self) -> BTreeMap<&'static str, u64> {
-        let Some(task) = self.plan.tasks.first() else {
-            return BTreeMap::new();
-        };
-        let grown = |method: &&'static dyn Evidence| {
-            let of = |place: usize| self.dossiers[place].subject_of(method.card().id);
-            let pair = self.pair(of(task.reference), of(task.suspect));
-            let (_, bytes) = memory::growth(|| method.assess(&pair).is_ok());
-            Some((method.card().id, bytes?))
-        };
-        self.work.methods.iter().filter_map(grown).collect()
-    }
-}
-
-fn assess(method: &dyn Evidence, pair: &Pair<'_>) -> Score {
-    let start = Instant::now();
-    let outcome = method.assess(pair).map_err(|error| error.to_string());
-    Score::of(method.card(), outcome, start.elapsed().as_secs_f64())
 }
 
 /// Hash of the running program: scores of another build may have been made by other code.
