@@ -140,5 +140,5 @@ fn a_method_hears_what_was_recorded_for_it_alone() {
     let mut values: Vec<(&str, f64)> = values.collect();
     values.sort_by(|a, b| b.1.total_cmp(&a.1));
     assert_eq!(values[0].0, "noised", "{values:?}");
-    assert!(values[0].1 > 0.9 && values[1].1 < 0.9, "{values:?}");
+    assert!(values[0].1 > 0.8 && values[1].1 < 0.2, "{values:?}");
 }
