@@ -18,8 +18,7 @@ pub(in crate::model) struct Linear {
 /// What `x` is multiplied by.
 #[derive(Debug)]
 enum Factor {
-    /// `[out, in]`, as stored: turned round it would serve single rows, and be slow for those of a whole prompt
-    /// (`cargo bench --bench taps`).
+    /// `[out, in]`, as stored.
     Dense(Tensor),
     /// Blocks as a GGUF file holds them; `x` is rounded to blocks of 8 bits for the product.
     Quantised(QMatMul),
