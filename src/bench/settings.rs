@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::change::Change;
 use super::error::Error;
 use super::listening::Listening;
+use super::measure::Work;
 use super::overlap::Overlap;
 use crate::evidence::Evidence;
 use crate::probe;
@@ -156,12 +157,14 @@ impl Tier {
     /// What is recorded for those of `methods` that read something of their own.
     ///
     /// # Errors
-    /// A suite that does not exist or does not load.
+    /// [`Error::UnknownMethod`] where the tier names one; a suite that does not exist or does not load.
     pub fn load_taps(
         &self,
         data_root: &Path,
         methods: &[&'static dyn Evidence],
     ) -> Result<Vec<Listening>, Error> {
+        let named: Vec<String> = self.taps.keys().cloned().collect();
+        Work::methods(&named)?;
         let mut wanted = Vec::new();
         for method in methods.iter().map(|method| method.card().id) {
             let Some(tapped) = self.taps.get(method) else {
@@ -233,6 +236,12 @@ mod tests {
         }
         let none = tier.load_taps(root, &methods[..1]).unwrap();
         assert!(none.is_empty(), "one method's, if it is the only one");
+
+        let mut misspelt = tier.clone();
+        let (_, own) = misspelt.taps.pop_first().unwrap();
+        misspelt.taps.insert("activation.magic".to_owned(), own);
+        let error = misspelt.load_taps(root, &methods).unwrap_err();
+        assert!(error.to_string().contains("activation.magic"), "{error}");
     }
 
     #[test]
