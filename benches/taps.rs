@@ -108,7 +108,11 @@ fn main() -> Result<()> {
         ("ours, all residuals of all tokens", &|| {
             each(&texts, |text| tapped(&ours, text))
         }),
-        ("the same, texts in step", &|| in_step(&ours, &texts)),
+        ("the same, 64 texts together", &|| {
+            texts
+                .chunks(64)
+                .try_for_each(|texts| together(&ours, texts))
+        }),
     ];
     let mut best = vec![f64::INFINITY; steps.len()];
     for _ in 0..wanted.rounds {
@@ -179,7 +183,7 @@ fn tapped(decoder: &Decoder, text: &Tensor) -> Result<()> {
 }
 
 /// The same of all texts, which go through a block together.
-fn in_step(decoder: &Decoder, texts: &[Tensor]) -> Result<()> {
+fn together(decoder: &Decoder, texts: &[Tensor]) -> Result<()> {
     let mut taps: Vec<All> = texts.iter().map(|_| All(Vec::new())).collect();
     let mut passes: Vec<Pass<'_>> = texts
         .iter()

@@ -3,10 +3,9 @@
 use candle_core::Tensor;
 
 use super::Error;
-use crate::model::layers::{Attention, LayerCache, Mlp, MlpShape, Mode, Moe, NormLayer};
-use crate::model::layers::{Rotation, Source, see};
+use crate::model::layers::{Attention, Mlp, MlpShape, Mode, Moe, NormLayer, Source, Together};
 use crate::model::role::{Part, Role};
-use crate::model::site::{Site, Tap};
+use crate::model::site::Site;
 use crate::model::spec::{DecoderSpec, NormPlace};
 
 /// Attention and MLP around the residual stream.
@@ -75,32 +74,30 @@ impl Block {
         &self,
         x: &Tensor,
         layer: usize,
-        rotation: Option<&Rotation>,
-        cache: Option<&mut LayerCache>,
-        tap: &mut dyn Tap,
+        prompts: &mut Together<'_>,
     ) -> candle_core::Result<Tensor> {
         let normed = through(self.attention_norm.as_ref(), x)?;
-        let read = self
-            .attention
-            .forward(&normed, layer, rotation, cache, tap)?;
+        let read = self.attention.forward(&normed, layer, prompts)?;
         // Norms on the stream act on sums; others on what is added.
         let on_sums = self.order == Order::Stream;
         let (of_attention, of_mlp) = (&self.post_attention_norm, &self.post_mlp_norm);
         let of_sum = |norm| if on_sums { norm } else { None };
         let of_part = |norm| if on_sums { None } else { norm };
         let read = through(of_part(of_attention.as_ref()), &read)?;
-        see(tap, Site::AttnOut(layer), &read)?;
-        let sum = through(of_sum(of_attention.as_ref()), &(x + read)?)?;
+        prompts.see(Site::AttnOut(layer), &read)?;
+        let sum = prompts.pointwise([x, &read], |[x, read]| x + read)?;
+        let sum = through(of_sum(of_attention.as_ref()), &sum)?;
         let normed = if self.order == Order::Parallel {
             through(self.mlp_norm.as_ref(), x)?
         } else {
-            see(tap, Site::ResidMid(layer), &sum)?;
+            prompts.see(Site::ResidMid(layer), &sum)?;
             through(self.mlp_norm.as_ref(), &sum)?
         };
-        let fed = self.mlp.forward(&normed, layer, tap)?;
+        let fed = self.mlp.forward(&normed, layer, prompts)?;
         let fed = through(of_part(of_mlp.as_ref()), &fed)?;
-        see(tap, Site::MlpOut(layer), &fed)?;
-        through(of_sum(of_mlp.as_ref()), &(sum + fed)?)
+        prompts.see(Site::MlpOut(layer), &fed)?;
+        let sum = prompts.pointwise([&sum, &fed], |[sum, fed]| sum + fed)?;
+        through(of_sum(of_mlp.as_ref()), &sum)
     }
 }
 
@@ -133,10 +130,15 @@ impl Feed {
         Ok(Self::Dense(Mlp::new(source, shape, mode)?))
     }
 
-    fn forward(&self, x: &Tensor, layer: usize, tap: &mut dyn Tap) -> candle_core::Result<Tensor> {
+    fn forward(
+        &self,
+        x: &Tensor,
+        layer: usize,
+        prompts: &mut Together<'_>,
+    ) -> candle_core::Result<Tensor> {
         match self {
-            Self::Dense(mlp) => mlp.forward(x, layer, tap),
-            Self::Sparse(moe) => moe.forward(x, layer, tap),
+            Self::Dense(mlp) => mlp.forward(x, layer, prompts),
+            Self::Sparse(moe) => moe.forward(x, layer, prompts),
         }
     }
 }

@@ -4,7 +4,7 @@ use candle_core::{D, DType, Device, Tensor, Var};
 
 use super::files::OnDisk;
 use super::{Decoder, Error};
-use crate::model::layers::{Mode, see};
+use crate::model::layers::{Mode, Together, see};
 use crate::model::site::{Site, Tap};
 use crate::model::spec::DecoderSpec;
 use crate::model::weights::Weights;
@@ -85,7 +85,11 @@ impl Decoder {
                     let next = layer + 1;
                     let rotation = self.ropes.of_block[next].map(|at| &rotations[at]);
                     let block = self.blocks.turn(&self.spec, next, self.mode)?;
-                    let out = block.forward(&stream, next, rotation, None, &mut ())?;
+                    let out = block.forward(
+                        &stream,
+                        next,
+                        &mut Together::alone(rotation, count, &mut ()),
+                    )?;
                     (out * gradient)?.sum_all()?
                 }
             };

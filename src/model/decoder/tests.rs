@@ -15,6 +15,7 @@ mod specs;
 mod splice;
 mod streamed;
 mod taps;
+mod together;
 
 /// Weights uniform in ±1/sqrt(fan-in) times three, so that attention is far from uniform.
 fn weights(spec: &DecoderSpec, dtype: DType) -> BTreeMap<Role, Var> {

@@ -4,11 +4,11 @@ use candle_core::{Result, Tensor};
 
 use super::super::decoder::Error;
 use super::super::role::{Part, Role};
-use super::super::site::{Site, Tap};
+use super::super::site::Site;
 use super::super::spec::{DecoderSpec, Norm, QkNorm};
 use super::latent::Latent;
-use super::pattern::{LayerCache, Pattern, extend};
-use super::{Linear, Mode, NormLayer, Rotation, Source, see, see_made};
+use super::pattern::{Pattern, extend};
+use super::{Linear, Mode, NormLayer, Prompt, Rotation, Source, Together, see, see_made};
 
 /// One block's attention.
 #[derive(Debug)]
@@ -49,18 +49,18 @@ impl Attention {
         })
     }
 
-    /// `[batch, pos, hidden_size]` to the same; `cache` holds what came before and is extended.
+    /// `[batch, pos, hidden_size]` to the same; the caches hold what came before and are extended.
     pub(in crate::model) fn forward(
         &self,
         x: &Tensor,
         layer: usize,
-        rotation: Option<&Rotation>,
-        cache: Option<&mut LayerCache>,
-        tap: &mut dyn Tap,
+        prompts: &mut Together<'_>,
     ) -> Result<Tensor> {
         match self {
-            Self::Plain(plain) => plain.forward(x, layer, rotation, cache, tap),
-            Self::Latent(latent) => latent.forward(x, layer, rotation, cache, tap),
+            Self::Plain(plain) => plain.forward(x, layer, prompts),
+            Self::Latent(latent) => {
+                prompts.each([x], |prompt, [x]| latent.forward(&x, layer, prompt))
+            }
         }
     }
 }
@@ -106,19 +106,30 @@ impl Plain {
         })
     }
 
-    fn forward(
+    fn forward(&self, x: &Tensor, layer: usize, prompts: &mut Together<'_>) -> Result<Tensor> {
+        let query = self.query.together(x, prompts)?;
+        let key = self.key.together(x, prompts)?;
+        let value = self.value.together(x, prompts)?;
+        let read = prompts.each([&query, &key, &value], |prompt, made| {
+            self.read(made, layer, prompt)
+        })?;
+        self.output.together(&read, prompts)
+    }
+
+    /// What each position of a prompt reads: `[batch, pos, heads * head_dim]` of queries of that shape and of
+    /// keys and values `[batch, pos, key_heads * head_dim]`.
+    fn read(
         &self,
-        x: &Tensor,
+        [query, key, value]: [Tensor; 3],
         layer: usize,
-        rotation: Option<&Rotation>,
-        cache: Option<&mut LayerCache>,
-        tap: &mut dyn Tap,
+        prompt: &mut Prompt<'_>,
     ) -> Result<Tensor> {
-        let (batch, pos, _) = x.dims3()?;
+        let (rotation, tap) = (prompt.rotation, &mut *prompt.tap);
+        let (batch, pos, _) = query.dims3()?;
         let split = |x: Tensor, heads| x.reshape((batch, pos, heads, self.head_dim));
-        let query = split(self.query.forward(x)?, self.heads)?;
-        let key = split(self.key.forward(x)?, self.key_heads)?;
-        let value = split(self.value.forward(x)?, self.key_heads)?;
+        let query = split(query, self.heads)?;
+        let key = split(key, self.key_heads)?;
+        let value = split(value, self.key_heads)?;
         see(tap, Site::Query(layer), &query)?;
         see(tap, Site::Key(layer), &key)?;
         see(tap, Site::Value(layer), &value)?;
@@ -128,7 +139,7 @@ impl Plain {
             see_made(tap, Site::RotKey(layer), || key.transpose(1, 2))?;
         }
         let value = value.transpose(1, 2)?.contiguous()?;
-        let (key, value) = extend(cache, key, value)?;
+        let (key, value) = extend(prompt.cache.as_deref_mut(), key, value)?;
         let (key, value) = match rotation {
             Some(rotation) if rotation.each_head_apart() => {
                 (self.repeated(&key)?, self.repeated(&value)?)
@@ -141,8 +152,7 @@ impl Plain {
         see(tap, Site::Pattern(layer), &pattern)?;
         let z = self.pattern.mix(&pattern, &value)?;
         see(tap, Site::Z(layer), &z)?;
-        self.output
-            .forward(&z.reshape((batch, pos, self.heads * self.head_dim))?)
+        z.reshape((batch, pos, self.heads * self.head_dim))
     }
 
     /// Norms and rotates queries and keys: `[batch, pos, heads, head_dim]` to

@@ -8,10 +8,10 @@ use candle_core::{Result, Tensor};
 
 use super::super::decoder::Error;
 use super::super::role::{Part, Role};
-use super::super::site::{Site, Tap};
+use super::super::site::Site;
 use super::super::spec::{DecoderSpec, LatentSpec, Norm};
-use super::pattern::{LayerCache, Pattern, extend};
-use super::{Linear, Mode, NormLayer, Rotation, Source, see, see_made};
+use super::pattern::{Pattern, extend};
+use super::{Linear, Mode, NormLayer, Prompt, Source, see, see_made};
 
 /// One block's latent attention.
 #[derive(Debug)]
@@ -79,15 +79,14 @@ impl Latent {
         })
     }
 
-    /// `[batch, pos, hidden_size]` to the same; `cache` holds what came before and is extended.
+    /// `[batch, pos, hidden_size]` of one prompt to the same.
     pub(super) fn forward(
         &self,
         x: &Tensor,
         layer: usize,
-        rotation: Option<&Rotation>,
-        cache: Option<&mut LayerCache>,
-        tap: &mut dyn Tap,
+        prompt: &mut Prompt<'_>,
     ) -> Result<Tensor> {
+        let (rotation, tap) = (prompt.rotation, &mut *prompt.tap);
         let (batch, pos, _) = x.dims3()?;
         let (nope, rope) = (self.widths.qk_nope_head_dim, self.widths.qk_rope_head_dim);
         let split = |x: Tensor, width| x.reshape((batch, pos, self.heads, width));
@@ -114,7 +113,7 @@ impl Latent {
             see_made(tap, Site::RotQuery(layer), || query.transpose(1, 2))?;
             see_made(tap, Site::RotKey(layer), || key.transpose(1, 2))?;
         }
-        let (key, value) = extend(cache, key, heads_first(&value)?)?;
+        let (key, value) = extend(prompt.cache.as_deref_mut(), key, heads_first(&value)?)?;
 
         let scores = self.pattern.scores(&query, &key)?;
         see(tap, Site::AttnScores(layer), &scores)?;

@@ -5,7 +5,7 @@ use candle_core::{Module, Result, Tensor};
 
 use super::super::decoder::Error;
 use super::super::role::Role;
-use super::{Mode, Source, by_row};
+use super::{Mode, Source, Together, by_row};
 
 /// A projection with weight `[out, in]` and an optional bias `[out]`.
 #[derive(Debug)]
@@ -14,6 +14,10 @@ pub(in crate::model) struct Linear {
     bias: Option<Tensor>,
     mode: Mode,
 }
+
+/// Widest output of a product whose sums may be formed in another order when it has more rows: up to 128
+/// columns products of two rows and more can be small enough for a kernel of their own.
+const NARROW: usize = 128;
 
 /// What `x` is multiplied by.
 #[derive(Debug)]
@@ -74,6 +78,23 @@ impl Linear {
     /// `[batch, pos, in]` to `[batch, pos, out]`.
     pub(in crate::model) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         by_row(self.mode, x, |x| self.project(x))
+    }
+
+    /// As [`Linear::forward`], of several prompts of two rows and more: each has the numbers, to the last bit,
+    /// that it would have alone.
+    pub(super) fn together(&self, x: &Tensor, prompts: &mut Together<'_>) -> Result<Tensor> {
+        if !prompts.are_several() || self.joins_rows() {
+            return self.forward(x);
+        }
+        prompts.each([x], |_, [x]| self.forward(&x))
+    }
+
+    /// Whether the numbers of a row are the same whatever the number of rows, from two on.
+    fn joins_rows(&self) -> bool {
+        match &self.weight {
+            Factor::Dense(weight) => weight.dims()[0] > NARROW && weight.device().is_cpu(),
+            Factor::Quantised(_) => false,
+        }
     }
 
     /// `[n, in]` to `[n, out]`.

@@ -4,9 +4,9 @@ use candle_core::{Result, Tensor};
 
 use super::super::decoder::Error;
 use super::super::role::{Expert, Part, Role};
-use super::super::site::{Site, Tap};
+use super::super::site::Site;
 use super::super::spec::Activation;
-use super::{Linear, Mode, Source, see};
+use super::{Linear, Mode, Source, Together};
 
 /// `down(act(gate x) * up x)`, or `down(act(up x))` without a gate.
 #[derive(Debug)]
@@ -64,25 +64,25 @@ impl Mlp {
         })
     }
 
-    /// `[batch, pos, hidden_size]` to the same, shown to `tap` on the way.
+    /// `[batch, pos, hidden_size]` to the same, shown to the taps on the way.
     pub(in crate::model) fn forward(
         &self,
         x: &Tensor,
         layer: usize,
-        tap: &mut dyn Tap,
+        prompts: &mut Together<'_>,
     ) -> Result<Tensor> {
-        let up = self.up.forward(x)?;
+        let up = self.up.together(x, prompts)?;
         let post = if let Some(gate) = &self.gate {
-            let gate = gate.forward(x)?;
-            see(tap, Site::MlpPre(layer), &gate)?;
-            see(tap, Site::MlpPreLinear(layer), &up)?;
-            (self.activate(&gate)? * up)?
+            let gate = gate.together(x, prompts)?;
+            prompts.see(Site::MlpPre(layer), &gate)?;
+            prompts.see(Site::MlpPreLinear(layer), &up)?;
+            prompts.pointwise([&gate, &up], |[gate, up]| self.activate(&gate)? * up)?
         } else {
-            see(tap, Site::MlpPre(layer), &up)?;
-            self.activate(&up)?
+            prompts.see(Site::MlpPre(layer), &up)?;
+            prompts.pointwise([&up], |[up]| self.activate(&up))?
         };
-        see(tap, Site::MlpPost(layer), &post)?;
-        self.down.forward(&post)
+        prompts.see(Site::MlpPost(layer), &post)?;
+        self.down.together(&post, prompts)
     }
 
     /// `[n, hidden_size]` to the same, unseen: one expert of a mixture.

@@ -10,6 +10,7 @@ mod norm;
 mod pattern;
 mod rope;
 mod routing;
+mod together;
 
 pub(super) use attention::Attention;
 pub(super) use linear::Linear;
@@ -18,6 +19,7 @@ pub(super) use moe::Moe;
 pub(super) use norm::NormLayer;
 pub(super) use pattern::LayerCache;
 pub(super) use rope::{Pairs, Rotation, rotation};
+pub(super) use together::{Prompt, Together};
 
 use candle_core::quantized::QMatMul;
 use candle_core::{D, Result, Tensor};
@@ -86,8 +88,8 @@ pub(super) fn softmax(scores: &Tensor, mode: Mode) -> Result<Tensor> {
 /// Applies `f` to `[pos, width]` matrices and gives `[batch, pos, out]` back: to each row of the
 /// batch in turn for inference, to all rows at once for training.
 ///
-/// How a matrix product is blocked, and with it the last bits of each row, depends on the number of
-/// rows; one product per batch row keeps rows independent of their companions.
+/// How a product of one row is formed, and with it its last bits, is not how one of several rows is; one
+/// product per batch row keeps rows independent of their companions.
 pub(super) fn by_row(
     mode: Mode,
     x: &Tensor,

@@ -8,7 +8,7 @@ use super::super::site::{Site, Tap};
 use super::super::spec::{DecoderSpec, MoeSpec, Scoring};
 use super::mlp::MlpShape;
 use super::routing::chosen;
-use super::{Linear, Mlp, Mode, Source, by_row, see, see_made};
+use super::{Linear, Mlp, Mode, Source, Together, by_row, see, see_made};
 
 /// Each token passes through the experts chosen for it, weighted by the router, and through the
 /// shared expert if there is one.
@@ -89,13 +89,18 @@ impl Moe {
         })
     }
 
-    /// `[batch, pos, hidden_size]` to the same.
+    /// `[batch, pos, hidden_size]` to the same. The rows that an expert gets, and with them its sums, are those of
+    /// one prompt.
     pub(in crate::model) fn forward(
         &self,
         x: &Tensor,
         layer: usize,
-        tap: &mut dyn Tap,
+        prompts: &mut Together<'_>,
     ) -> Result<Tensor> {
+        prompts.each([x], |prompt, [x]| self.alone(&x, layer, prompt.tap))
+    }
+
+    fn alone(&self, x: &Tensor, layer: usize, tap: &mut dyn Tap) -> Result<Tensor> {
         if tap.wants(Site::RouterLogits(layer)) {
             see(tap, Site::RouterLogits(layer), &self.router.forward(x)?)?;
         }

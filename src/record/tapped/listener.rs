@@ -22,8 +22,11 @@ use crate::record::Error;
 use crate::record::places;
 use crate::record::runner::Failure;
 
-/// Prompts between two writes, and with a decoder that is read layer by layer, in step.
+/// Prompts between two writes, which go through the blocks together.
 const TOGETHER: usize = 64;
+
+/// Tokens of them, about, where all weights are in memory and nothing is read again for the next.
+const TOKENS: usize = 16 << 10;
 
 /// Bytes of rows between two writes, about.
 const CHUNK: usize = 256 << 20;
@@ -93,12 +96,17 @@ impl<'m> Listener<'m> {
         let mut room = self.room;
         let mut bytes = CHUNK;
         let mut count = 0;
+        let mut read = 0;
         for item in items.iter().take(TOGETHER) {
             let tokens = self.tokenizer.encode(&item.prompt);
             let tokens = tokens.map_or(0, |tokens| tokens.len());
             let kept = self.numbers(tokens, taps.pool) * taps.sites.len() * size_of::<f32>();
             let needed = tokens as u64 * self.footprint.token + kept as u64;
-            let fits = !self.decoder.is_streamed() || needed <= room;
+            read += tokens;
+            let fits = match self.decoder.is_streamed() {
+                true => needed <= room,
+                false => read <= TOKENS,
+            };
             if count > 0 && (kept > bytes || !fits) {
                 break;
             }
@@ -192,15 +200,6 @@ impl<'m> Listener<'m> {
             };
             return prompts.par_iter().map(whole).collect();
         }
-        if !self.decoder.is_streamed() {
-            let one = |prompt: &&Prompt| Ok(self.step(&[prompt], sites)?.swap_remove(0));
-            return prompts.par_iter().map(one).collect();
-        }
-        self.step(prompts, sites)
-    }
-
-    /// All prompts through the blocks, in step.
-    fn step(&self, prompts: &[&Prompt], sites: &[Site]) -> Result<Vec<Vec<Vec<f32>>>, Error> {
         let taps = prompts
             .iter()
             .map(|prompt| PoolTap::new(sites, &prompt.kept, self.whole));
