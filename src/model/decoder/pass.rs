@@ -22,8 +22,8 @@ pub struct Pass<'a> {
     pub tap: &'a mut (dyn Tap + Send),
 }
 
-/// Rows of a product, at most unless one prompt has more: a matrix is read for many, and what lies between two
-/// products stays in the caches of a core.
+/// Rows of a product, about: enough that a matrix is not read for a few, and few enough that what lies between
+/// two products stays in the caches of a core.
 const ROWS: usize = 256;
 
 /// A prompt between two blocks.
