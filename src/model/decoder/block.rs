@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::Error;
-use crate::model::layers::{Attention, Mlp, MlpShape, Mode, Moe, NormLayer, Source, Together};
+use crate::model::layers::{Attention, Mlp, MlpShape, Mode, Moe, NormLayer, Packed, Source};
 use crate::model::role::{Part, Role};
 use crate::model::site::Site;
 use crate::model::spec::{DecoderSpec, NormPlace};
@@ -74,7 +74,7 @@ impl Block {
         &self,
         x: &Tensor,
         layer: usize,
-        prompts: &mut Together<'_>,
+        prompts: &mut Packed<'_>,
     ) -> candle_core::Result<Tensor> {
         let normed = through(self.attention_norm.as_ref(), x)?;
         let read = self.attention.forward(&normed, layer, prompts)?;
@@ -134,7 +134,7 @@ impl Feed {
         &self,
         x: &Tensor,
         layer: usize,
-        prompts: &mut Together<'_>,
+        prompts: &mut Packed<'_>,
     ) -> candle_core::Result<Tensor> {
         match self {
             Self::Dense(mlp) => mlp.forward(x, layer, prompts),

@@ -4,7 +4,7 @@ use candle_core::{D, DType, Device, Tensor, Var};
 
 use super::files::OnDisk;
 use super::{Decoder, Error};
-use crate::model::layers::{Mode, Together, see};
+use crate::model::layers::{Mode, Packed, see};
 use crate::model::site::{Site, Tap};
 use crate::model::spec::DecoderSpec;
 use crate::model::weights::Weights;
@@ -88,7 +88,7 @@ impl Decoder {
                     let out = block.forward(
                         &stream,
                         next,
-                        &mut Together::alone(rotation, count, &mut ()),
+                        &mut Packed::alone(rotation, count, &mut ()),
                     )?;
                     (out * gradient)?.sum_all()?
                 }

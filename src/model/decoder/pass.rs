@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::block::Block;
 use super::blocks::Blocks;
 use super::{Decoder, Error, Input, KvCache, Splice};
-use crate::model::layers::{Prompt, Rotation, Together};
+use crate::model::layers::{Packed, Prompt, Rotation};
 use crate::model::site::{Site, Tap};
 use crate::model::spec::Kind;
 
@@ -80,7 +80,7 @@ impl Decoder {
         for layer in 0..self.spec.layers.len() {
             let block = self.blocks.turn(&self.spec, layer, self.mode)?;
             let alone = vec![prompt.at(layer, self.ropes.of_block[layer], tap)];
-            x = through(&block, layer, &x, Together::new(alone))?;
+            x = through(&block, layer, &x, Packed::new(alone))?;
         }
         if let (Some(cache), Some(grown)) = (cache, prompt.grown) {
             *cache = grown;
@@ -146,7 +146,7 @@ impl Group<'_, '_> {
         let rope = decoder.ropes.of_block[layer];
         let prompts = self.underway.iter_mut().zip(&mut *self.passes);
         let prompts = prompts.map(|(prompt, pass)| prompt.at(layer, rope, pass.tap));
-        self.x = through(block, layer, &self.x, Together::new(prompts.collect()))?;
+        self.x = through(block, layer, &self.x, Packed::new(prompts.collect()))?;
         Ok(())
     }
 
@@ -191,7 +191,7 @@ fn through(
     block: &Block,
     layer: usize,
     x: &Tensor,
-    mut prompts: Together<'_>,
+    mut prompts: Packed<'_>,
 ) -> candle_core::Result<Tensor> {
     prompts.see(Site::ResidPre(layer), x)?;
     let x = block.forward(x, layer, &mut prompts)?;

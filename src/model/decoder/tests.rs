@@ -11,11 +11,11 @@ use specs::{all, bert, deepseek, gemma, gpt2, llama, moe};
 
 mod experts;
 mod gradients;
+mod packed;
 mod specs;
 mod splice;
 mod streamed;
 mod taps;
-mod together;
 
 /// Weights uniform in ±1/sqrt(fan-in) times three, so that attention is far from uniform.
 fn weights(spec: &DecoderSpec, dtype: DType) -> BTreeMap<Role, Var> {

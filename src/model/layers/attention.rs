@@ -8,7 +8,7 @@ use super::super::site::Site;
 use super::super::spec::{DecoderSpec, Norm, QkNorm};
 use super::latent::Latent;
 use super::pattern::{Pattern, extend};
-use super::{Linear, Mode, NormLayer, Prompt, Rotation, Source, Together, see, see_made};
+use super::{Linear, Mode, NormLayer, Packed, Prompt, Rotation, Source, see, see_made};
 
 /// One block's attention.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Attention {
         &self,
         x: &Tensor,
         layer: usize,
-        prompts: &mut Together<'_>,
+        prompts: &mut Packed<'_>,
     ) -> Result<Tensor> {
         match self {
             Self::Plain(plain) => plain.forward(x, layer, prompts),
@@ -106,14 +106,14 @@ impl Plain {
         })
     }
 
-    fn forward(&self, x: &Tensor, layer: usize, prompts: &mut Together<'_>) -> Result<Tensor> {
-        let query = self.query.together(x, prompts)?;
-        let key = self.key.together(x, prompts)?;
-        let value = self.value.together(x, prompts)?;
+    fn forward(&self, x: &Tensor, layer: usize, prompts: &mut Packed<'_>) -> Result<Tensor> {
+        let query = self.query.packed(x, prompts)?;
+        let key = self.key.packed(x, prompts)?;
+        let value = self.value.packed(x, prompts)?;
         let read = prompts.each([&query, &key, &value], |prompt, made| {
             self.read(made, layer, prompt)
         })?;
-        self.output.together(&read, prompts)
+        self.output.packed(&read, prompts)
     }
 
     /// What each position of a prompt reads: `[batch, pos, heads * head_dim]` of queries of that shape and of

@@ -5,7 +5,7 @@ use candle_core::{Module, Result, Tensor};
 
 use super::super::decoder::Error;
 use super::super::role::Role;
-use super::{Mode, Source, Together, by_row};
+use super::{Mode, Packed, Source, by_row};
 
 /// A projection with weight `[out, in]` and an optional bias `[out]`.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl Linear {
 
     /// As [`Linear::forward`], of several prompts of two rows and more: each has the numbers, to the last bit,
     /// that it would have alone.
-    pub(super) fn together(&self, x: &Tensor, prompts: &mut Together<'_>) -> Result<Tensor> {
+    pub(super) fn packed(&self, x: &Tensor, prompts: &mut Packed<'_>) -> Result<Tensor> {
         if !prompts.are_several() || self.joins_rows() {
             return self.forward(x);
         }

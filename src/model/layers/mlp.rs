@@ -6,7 +6,7 @@ use super::super::decoder::Error;
 use super::super::role::{Expert, Part, Role};
 use super::super::site::Site;
 use super::super::spec::Activation;
-use super::{Linear, Mode, Source, Together};
+use super::{Linear, Mode, Packed, Source};
 
 /// `down(act(gate x) * up x)`, or `down(act(up x))` without a gate.
 #[derive(Debug)]
@@ -69,11 +69,11 @@ impl Mlp {
         &self,
         x: &Tensor,
         layer: usize,
-        prompts: &mut Together<'_>,
+        prompts: &mut Packed<'_>,
     ) -> Result<Tensor> {
-        let up = self.up.together(x, prompts)?;
+        let up = self.up.packed(x, prompts)?;
         let post = if let Some(gate) = &self.gate {
-            let gate = gate.together(x, prompts)?;
+            let gate = gate.packed(x, prompts)?;
             prompts.see(Site::MlpPre(layer), &gate)?;
             prompts.see(Site::MlpPreLinear(layer), &up)?;
             prompts.pointwise([&gate, &up], |[gate, up]| self.activate(&gate)? * up)?
@@ -82,7 +82,7 @@ impl Mlp {
             prompts.pointwise([&up], |[up]| self.activate(&up))?
         };
         prompts.see(Site::MlpPost(layer), &post)?;
-        self.down.together(&post, prompts)
+        self.down.packed(&post, prompts)
     }
 
     /// `[n, hidden_size]` to the same, unseen: one expert of a mixture.

@@ -7,19 +7,19 @@ mod linear;
 mod mlp;
 mod moe;
 mod norm;
+mod packed;
 mod pattern;
 mod rope;
 mod routing;
-mod together;
 
 pub(super) use attention::Attention;
 pub(super) use linear::Linear;
 pub(super) use mlp::{Mlp, MlpShape};
 pub(super) use moe::Moe;
 pub(super) use norm::NormLayer;
+pub(super) use packed::{Packed, Prompt};
 pub(super) use pattern::LayerCache;
 pub(super) use rope::{Pairs, Rotation, rotation};
-pub(super) use together::{Prompt, Together};
 
 use candle_core::quantized::QMatMul;
 use candle_core::{D, Result, Tensor};

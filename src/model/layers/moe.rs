@@ -8,7 +8,7 @@ use super::super::site::{Site, Tap};
 use super::super::spec::{DecoderSpec, MoeSpec, Scoring};
 use super::mlp::MlpShape;
 use super::routing::chosen;
-use super::{Linear, Mlp, Mode, Source, Together, by_row, see, see_made};
+use super::{Linear, Mlp, Mode, Packed, Source, by_row, see, see_made};
 
 /// Each token passes through the experts chosen for it, weighted by the router, and through the
 /// shared expert if there is one.
@@ -95,7 +95,7 @@ impl Moe {
         &self,
         x: &Tensor,
         layer: usize,
-        prompts: &mut Together<'_>,
+        prompts: &mut Packed<'_>,
     ) -> Result<Tensor> {
         prompts.each([x], |prompt, [x]| self.alone(&x, layer, prompt.tap))
     }

@@ -2,7 +2,7 @@ use candle_core::{DType, IndexOp, Tensor};
 
 use super::super::{Decoder, Error, Mode};
 use super::{Keep, Site, all, bert, decoder, inference, llama, tokens, weights};
-use crate::model::layers::Together;
+use crate::model::layers::Packed;
 
 /// The loss where `by` is added to one number of the stream behind `layer`.
 fn moved(
@@ -29,7 +29,7 @@ fn moved(
             .turn(decoder.spec(), next, Mode::Differentiable);
         let block = block.expect("held");
         x = block
-            .forward(&x, next, &mut Together::alone(rotation, count, &mut ()))
+            .forward(&x, next, &mut Packed::alone(rotation, count, &mut ()))
             .expect("runs");
     }
     let loss = decoder.next_token_loss(&x, ids).expect("runs");

@@ -1,4 +1,4 @@
-//! Prompts that go through a block together and share its matrix products.
+//! Packed sequences: prompts that go through a block together and share its matrix products.
 //!
 //! A product of a few rows waits for the matrix rather than for the arithmetic. The rows of several prompts
 //! lie one behind another, so that a matrix is read once for all of them.
@@ -25,9 +25,9 @@ pub(in crate::model) struct Prompt<'a> {
 }
 
 /// The prompts whose rows a tensor `[1, rows of all, …]` holds, or the only one: `[batch, pos, …]`.
-pub(in crate::model) struct Together<'a>(Vec<Prompt<'a>>);
+pub(in crate::model) struct Packed<'a>(Vec<Prompt<'a>>);
 
-impl<'a> Together<'a> {
+impl<'a> Packed<'a> {
     /// In the order of their rows; at least one.
     pub(in crate::model) fn new(prompts: Vec<Prompt<'a>>) -> Self {
         Self(prompts)
@@ -52,7 +52,7 @@ impl<'a> Together<'a> {
         self.0.len() > 1
     }
 
-    /// Shows each tap that wants it its prompt's part of `value`.
+    /// Shows each tap that wants it its prompt's part `[1, rows, …]` of `value`.
     pub(in crate::model) fn see(&mut self, site: Site, value: &Tensor) -> Result<()> {
         if let [only] = &mut self.0[..] {
             return super::see(only.tap, site, value);
@@ -65,17 +65,16 @@ impl<'a> Together<'a> {
         Ok(())
     }
 
-    /// What `f`, which makes each number of those in the same place, makes of tensors of one shape; of several
-    /// prompts some rows at a time, in this thread.
+    /// What `f`, which makes each number of those in the same place, makes of tensors `[batch, pos, width]` of one
+    /// shape; of several prompts some rows at a time, in this thread.
     pub(in crate::model) fn pointwise<const N: usize>(
         &self,
         values: [&Tensor; N],
         f: impl Fn([Tensor; N]) -> Result<Tensor>,
     ) -> Result<Tensor> {
-        let all = values.map(Tensor::clone);
         let (rows, width) = match values.first() {
             Some(first) if self.are_several() => (first.dims()[1], first.dims()[2]),
-            _ => return f(all),
+            _ => return f(values.map(Tensor::clone)),
         };
         let most = ((SPREAD - 1) / width).max(1);
         let pieces = (0..rows).step_by(most);
@@ -83,7 +82,8 @@ impl<'a> Together<'a> {
         Tensor::cat(&made.collect::<Result<Vec<_>>>()?, 1)
     }
 
-    /// What `f` makes of the rows of each prompt in turn, one behind another.
+    /// What `f` makes of the rows `[1, rows, width]` of each prompt in turn, one behind another; what it makes has
+    /// as many.
     pub(super) fn each<const N: usize>(
         &mut self,
         values: [&Tensor; N],
