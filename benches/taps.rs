@@ -32,6 +32,9 @@ use kinprobe::source::ModelRef;
 use kinprobe::source::OpenOptions;
 use rayon::prelude::*;
 
+/// As many texts as `kinprobe run --tap` reads at once.
+const TOGETHER: usize = 64;
+
 /// What is asked for.
 struct Wanted {
     model: ModelRef,
@@ -109,9 +112,8 @@ fn main() -> Result<()> {
             each(&texts, |text| tapped(&ours, text))
         }),
         ("the same, 64 texts together", &|| {
-            texts
-                .chunks(64)
-                .try_for_each(|texts| together(&ours, texts))
+            let mut lots = texts.chunks(TOGETHER);
+            lots.try_for_each(|texts| together(&ours, texts))
         }),
     ];
     let mut best = vec![f64::INFINITY; steps.len()];

@@ -7,7 +7,8 @@ use super::specs::{all, llama};
 use super::{Keep, bits, inference, tokens};
 use crate::model::spec::{DecoderSpec, Kind};
 
-/// A pass of each of `prompts`, all at once; `true` keeps caches.
+/// A pass of each of `prompts`, all at once, on two threads: with many, each prompt would be alone. `true` keeps
+/// caches.
 fn at_once(decoder: &Decoder, prompts: &[Tensor], cached: bool) -> Vec<(Tensor, Keep, KvCache)> {
     let mut taps: Vec<Keep> = prompts.iter().map(|_| Keep::default()).collect();
     let mut caches = vec![KvCache::default(); prompts.len()];
@@ -20,7 +21,11 @@ fn at_once(decoder: &Decoder, prompts: &[Tensor], cached: bool) -> Vec<(Tensor, 
             tap,
         })
         .collect();
-    let ends = decoder.residuals(&mut passes).expect("runs");
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(2).build();
+    let ends = threads
+        .expect("threads")
+        .install(|| decoder.residuals(&mut passes));
+    let ends = ends.expect("runs");
     drop(passes);
     let whole = ends.into_iter().zip(taps).zip(caches);
     whole.map(|((end, tap), cache)| (end, tap, cache)).collect()
@@ -60,11 +65,13 @@ fn a_prompt_does_not_depend_on_its_companions_in_any_bit() {
     }
 }
 
-/// Outputs wide enough to be formed for all prompts at once, sums longer than a block of them.
+/// Outputs wide enough to be formed for all prompts at once, but for those of keys and values; sums longer than a
+/// block of them; and more numbers than candle leaves to one thread.
 #[test]
 fn nor_where_matrices_are_wide() {
     let wide = DecoderSpec {
         hidden_size: 160,
+        num_key_value_heads: 1,
         head_dim: 72,
         intermediate_size: 1_300,
         max_position_embeddings: 300,
