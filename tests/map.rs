@@ -102,6 +102,25 @@ fn a_child_is_mapped_and_a_stranger_completely_without_support() {
 }
 
 #[test]
+fn a_child_that_lost_its_biases_keeps_all_its_layers() {
+    let place = TempDir::new().unwrap();
+    let child = place.path().join("child");
+    let names = anonymous("zoo:base-qwen-unbiased", &child);
+    let child = child.to_str().unwrap();
+    let map = json(&["map", child, "--onto", "zoo:base-qwen", "--json"]);
+    assert_eq!(map["clarity"], "clear");
+    let pairs = map["pairs"].as_array().unwrap();
+    assert_eq!(pairs.len(), names.len());
+    for pair in pairs {
+        let role = pair["roles"][0].as_str().unwrap();
+        assert_eq!(pair["tensor"], names[role].as_str(), "{pair}");
+    }
+    let lacking = map["only_reference"].as_array().unwrap();
+    let bias = |name: &Value| name.as_str().unwrap().ends_with("_proj.bias");
+    assert_eq!((lacking.len(), lacking.iter().all(bias)), (18, true));
+}
+
+#[test]
 fn what_cannot_be_mapped_is_one_line() {
     let place = TempDir::new().unwrap();
     let copy = place.path().join("copy");

@@ -262,3 +262,20 @@ fn an_encoder_without_names_finds_its_roles() {
         assert_eq!(ours.all(role).unwrap(), theirs.all(role).unwrap(), "{role}");
     }
 }
+
+#[test]
+fn what_is_read_with_another_s_config_is_another_model_with_another_config() {
+    let (suspect, folder) = model(&bert(), 1, Stored::Anonymous);
+    let mut other = bert();
+    other["layer_norm_eps"] = json!(1e-3);
+    let bound = |suspect: &Model, config: &Value| {
+        let (reference, _folder) = model(config, 1, Stored::Named);
+        let bound = mapping::with_roles_of(suspect, &reference).unwrap();
+        bound.unwrap().identity()
+    };
+    // Its own config is enough.
+    assert_eq!(bound(&suspect, &bert()), bound(&suspect, &other));
+    fs::write(folder.path().join("config.json"), "{}").unwrap();
+    let suspect = opened(folder.path());
+    assert_ne!(bound(&suspect, &bert()), bound(&suspect, &other));
+}

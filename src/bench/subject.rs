@@ -6,9 +6,7 @@ use std::sync::Arc;
 use super::error::Error;
 use super::listening::Listening;
 use crate::evidence::Subject;
-use crate::model;
 use crate::model::Model;
-use crate::model::mapping;
 use crate::probe::Suite;
 use crate::record;
 use crate::record::Activations;
@@ -47,8 +45,19 @@ impl Desk<'_> {
     /// Opens, reads the weights once, asks the suites.
     pub fn dossier(&self, place: &ModelRef, label: &str) -> Result<Dossier, Error> {
         let model = Model::open(source::open(place, &self.options)?, label)?;
+        let profile = record::profile(&model, &Silent)?;
+        self.recorded(model, profile)
+    }
+
+    /// `dossier` as `model` is: the same weights with roles that another model has.
+    pub fn with_roles(&self, dossier: &Dossier, model: Model) -> Result<Dossier, Error> {
+        let profile = record::with_roles(&dossier.profile, &model)?;
+        self.recorded(model, profile)
+    }
+
+    fn recorded(&self, model: Model, profile: WeightProfile) -> Result<Dossier, Error> {
         let mut dossier = Dossier {
-            profile: record::profile(&model, &Silent)?,
+            profile,
             patches: record::patches(&model).map_err(|error| error.to_string()),
             model: Arc::new(model),
             recordings: Vec::new(),
@@ -88,25 +97,6 @@ impl Desk<'_> {
 }
 
 impl Dossier {
-    /// With the roles of `other`, where its own tensors have names that say nothing; `None` where there is
-    /// nothing to do. Nothing is run: the answers of the pair would be those under the other's roles.
-    pub fn with_roles_of(&self, other: &Model) -> Result<Option<Self>, Error> {
-        let known = mapping::with_roles_of(&self.model, other).map_err(model::Error::from)?;
-        let Some(model) = known else {
-            return Ok(None);
-        };
-        let not_run = "its tensor roles were assigned for one pair, in which it was not run";
-        Ok(Some(Self {
-            profile: record::with_roles(&self.profile, &model)?,
-            patches: record::patches(&model).map_err(|error| error.to_string()),
-            model: Arc::new(model),
-            recordings: Vec::new(),
-            activations: None,
-            missing: Some(not_run.to_owned()),
-            heard: BTreeMap::new(),
-        }))
-    }
-
     /// What `method` takes.
     pub fn subject_of(&self, method: &str) -> Subject<'_> {
         let Some(heard) = self.heard.get(method) else {

@@ -1,5 +1,7 @@
 //! All methods on a pair, one after the other.
 
+mod readings;
+
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -18,6 +20,7 @@ use crate::evidence::Memo;
 use crate::evidence::Needs;
 use crate::evidence::Pair;
 use crate::evidence::Subject;
+use readings::Readings;
 
 impl Run<'_> {
     /// Tasks of one suspect; where it could not be made, why.
@@ -27,13 +30,20 @@ impl Run<'_> {
         suspect: &Result<&Dossier, String>,
         stranger: Option<usize>,
     ) -> Result<Vec<(usize, Measured)>, Error> {
+        let readings = match suspect {
+            Ok(suspect) => Readings::new(self, tasks, suspect)?,
+            Err(_) => Readings::default(),
+        };
         tasks
             .par_iter()
             .map(|&at| {
                 let task = &self.plan.tasks[at];
-                let suspect = self.unless_mixed(task.reference, stranger, suspect);
+                let suspect = suspect
+                    .clone()
+                    .map(|own| readings.of(task.reference).unwrap_or(own));
+                let suspect = self.unless_mixed(task.reference, stranger, &suspect);
                 let scores: Vec<Score> = match &suspect {
-                    Ok(suspect) => self.assessed(task, suspect)?,
+                    Ok(suspect) => self.assessed(task, suspect),
                     Err(reason) => {
                         let absent =
                             |card| Score::absent(card, Status::NoSuchSuspect, reason.clone());
@@ -48,13 +58,9 @@ impl Run<'_> {
             .collect()
     }
 
-    /// Every method on a pair; a side without roles has the other's.
-    fn assessed(&self, task: &Task, suspect: &Dossier) -> Result<Vec<Score>, Error> {
+    /// Every method on a pair.
+    fn assessed(&self, task: &Task, suspect: &Dossier) -> Vec<Score> {
         let reference = &self.dossiers[task.reference];
-        let known = suspect.with_roles_of(&reference.model)?;
-        let suspect = known.as_ref().unwrap_or(suspect);
-        let known = reference.with_roles_of(&suspect.model)?;
-        let reference = known.as_ref().unwrap_or(reference);
         let pair = self.pair(reference.subject(), suspect.subject());
         let panel: Vec<Subject<'_>> = self
             .plan
@@ -75,7 +81,7 @@ impl Run<'_> {
             card if card.needs == Needs::Panel => assess(*method, &beside),
             _ => assess(*method, &pair),
         });
-        Ok(scores.collect())
+        scores.collect()
     }
 
     /// Whether something was recorded for this method alone.

@@ -142,3 +142,46 @@ fn a_method_hears_what_was_recorded_for_it_alone() {
     assert_eq!(values[0].0, "noised", "{values:?}");
     assert!(values[0].1 > 0.8 && values[1].1 < 0.2, "{values:?}");
 }
+
+#[test]
+fn a_suspect_without_names_is_run_as_each_reference_lets_it_be_read() {
+    let root = small_zoo(&["base-a", "base-b", "base-a-noised"]);
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let settings = Settings::load(root.path()).unwrap();
+    let mut plan = Plan::new(root.path(), &settings, &Tier::default(), &[]).unwrap();
+    let name = |change: usize| plan.changes[change].name().to_owned();
+    let names: Vec<String> = (0..plan.changes.len()).map(name).collect();
+    let wanted = ["none", "rename=anonymous"];
+    plan.tasks
+        .retain(|task| wanted.contains(&&*names[task.change]));
+    let folder = tempfile::tempdir().unwrap();
+    let ids = ["activation.unit_signs", "activation.attention_difference"];
+    let methods = Work::methods(&ids.map(str::to_owned)).unwrap();
+    let asked = Tier {
+        suites: [("next-token".to_owned(), 12)].into(),
+        ..Tier::default()
+    };
+    let work = Work {
+        taps: settings.tiers["activations"]
+            .load_taps(shipped, &methods)
+            .unwrap(),
+        suites: asked.load_suites(shipped).unwrap(),
+        methods,
+        ..work(root.path(), folder.path(), 2)
+    };
+    let bench = measure(&plan, &work).unwrap();
+    let statistics = |change: &str, relation: &str| {
+        let one =
+            |one: &&Measured| names[one.task.change] == change && one.task.relation == relation;
+        let found = bench.measured.iter().find(one).unwrap();
+        [0, 1].map(|method| found.scores[method].statistic)
+    };
+    let own = statistics("none", "noised");
+    assert!(own[0].unwrap() > 0.5 && own[1].unwrap() > 0.8, "{own:?}");
+    assert_eq!(statistics("rename=anonymous", "noised"), own);
+    let strangers = statistics("rename=anonymous", "independent");
+    assert!(
+        strangers[0].unwrap() < 0.1 && strangers[1].unwrap() < 0.3,
+        "{strangers:?}"
+    );
+}

@@ -160,7 +160,8 @@ fn finding(
     )];
     if !pool.shipped.is_empty() {
         caveats.push(format!(
-            "a shipped model of the pair's own run would take kinship off: {} were taken to be of other runs",
+            "a shipped model of the pair's own run would take kinship off: {} were taken to be of other runs (none of them is a \
+             model at hand)",
             pool.shipped.join(", ")
         ));
     }
@@ -296,6 +297,35 @@ mod tests {
             ReferenceGrams::of_test_model(&label, &seeing(7, own, 0.0))
         };
         (30..30 + models).map(one).collect()
+    }
+
+    #[test]
+    fn a_shipped_model_that_is_at_hand_takes_nothing_off() {
+        let parent = seeing(4, 2, 0.0);
+        let with_itself = |shipped: Vec<ReferenceGrams>, b: &Activations| {
+            let (a, b) = (open(1, parent.clone()), open(2, b.clone()));
+            let with = Pair {
+                references: &shipped,
+                ..crate::evidence::toy::pair(&a, &b)
+            };
+            match DeconfoundedCka.assess(&with).unwrap() {
+                Outcome::Measured(finding) => *finding,
+                Outcome::NotApplicable(reason) => panic!("{reason}"),
+            }
+        };
+        let mut references = shipped(4);
+        let kin = with_itself(references.clone(), &seeing(4, 2, 0.3));
+        // The parent in another basis, and another model of its run.
+        let mut sibling = ReferenceGrams::of_test_model("sibling", &seeing(4, 2, 0.2));
+        sibling.run = "parent in another file".to_owned();
+        references.push(ReferenceGrams::of_test_model(
+            &sibling.run,
+            &turned(&parent),
+        ));
+        references.push(sibling);
+        let same = with_itself(references, &seeing(4, 2, 0.3));
+        assert_eq!(same.details["consensus_shipped"], 4.0);
+        assert_eq!(same.statistic, kin.statistic);
     }
 
     #[test]

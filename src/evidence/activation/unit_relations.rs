@@ -11,6 +11,7 @@ use super::inside::Measured;
 use crate::evidence::Card;
 use crate::evidence::Needs;
 use crate::evidence::Table;
+use crate::evidence::control::plural;
 use crate::record::Activations;
 use crate::stat::tails;
 use groups::Group;
@@ -93,9 +94,10 @@ impl Inside for UnitRelations {
             ),
             log10_p: Some(tails::log10(-evidence.max(0.0))),
             explanation: format!(
-                "How {units} units of {} orders go together agrees by a correlation of {statistic:.3} at their own indices; \
+                "How {units} units in {} {} go together agrees by a correlation of {statistic:.3} at their own indices; \
                  bets on the order gain 10^{:.1}.",
                 groups.len(),
+                plural(groups.len(), "order", "orders"),
                 evidence / std::f64::consts::LN_10
             ),
             details,

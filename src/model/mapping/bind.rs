@@ -47,7 +47,6 @@ pub fn bind(suspect: &Model, reference: &Model, mapping: &Mapping) -> Model {
     let (weights, _) = suspect.weights.rebound(&bindings);
     // A vision part that has no counterpart leaves a model that reads text.
     let sight = Sight::beside(suspect, reference).ok();
-    let identity = identity(&bindings, sight.as_ref());
     let own = own_reading(suspect, &weights, &bindings);
     let (family, readings, whose) = match own {
         Some((family, readings)) => (Some(family), readings, None),
@@ -56,6 +55,8 @@ pub fn bind(suspect: &Model, reference: &Model, mapping: &Mapping) -> Model {
             (family, readings, Some("it is read with the other's config"))
         }
     };
+    let borrowed = readings.spec.as_ref().ok().filter(|_| whose.is_some());
+    let identity = identity(&bindings, sight.as_ref(), borrowed);
     let mut caveats = suspect.caveats.clone();
     let mut caveat = format!(
         "its tensor roles were assigned onto those of the other model: {}",
@@ -149,9 +150,16 @@ fn describe(
     }
 }
 
-/// Hash of what each role, and each tensor of the vision part, is made of.
-fn identity(bindings: &BTreeMap<Role, Binding>, sight: Option<&Sight>) -> String {
+/// Hash of what each role, and each tensor of the vision part, is made of, and of a config that is the other's.
+fn identity(
+    bindings: &BTreeMap<Role, Binding>,
+    sight: Option<&Sight>,
+    borrowed: Option<&DecoderSpec>,
+) -> String {
     let mut hash = Sha256::new();
+    if let Some(spec) = borrowed {
+        hash.update(format!("{spec:?}\n"));
+    }
     for (name, stored) in sight.into_iter().flat_map(|sight| &sight.names) {
         hash.update(format!("{name} {} {}\n", stored.tensor, stored.turned));
     }

@@ -294,23 +294,8 @@ fn classes(board: &Board<'_>) -> Vec<Class> {
 /// the nearest counterparts.
 fn layers(board: &Board<'_>, outlines: &Outlines<'_>, classes: &[Class]) -> BTreeSet<u32> {
     let mut costs: BTreeMap<u32, f64> = BTreeMap::new();
-    let mut fewest: Option<usize> = None;
-    for class in classes {
-        let mut in_layer: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-        for &target in &class.targets {
-            if let Some(layer) = board.targets[target].layer() {
-                in_layer.entry(layer).or_default().push(target);
-            }
-        }
-        let Some(most) = in_layer.values().map(Vec::len).max() else {
-            continue;
-        };
-        let complete = class.held.len() / most;
-        fewest = Some(fewest.map_or(complete, |fewest| fewest.min(complete)));
-        if class.is_huge() {
-            continue;
-        }
-        for (layer, targets) in in_layer {
+    for class in classes.iter().filter(|class| !class.is_huge()) {
+        for (layer, targets) in by_layer(board, class) {
             let nearest = targets.iter().map(|target| {
                 let distances = class.held.iter();
                 let distances = distances.map(|held| outlines.distance(board, *held, *target).0);
@@ -321,12 +306,36 @@ fn layers(board: &Board<'_>, outlines: &Outlines<'_>, classes: &[Class]) -> BTre
     }
     let mut order: Vec<(u32, f64)> = costs.into_iter().collect();
     order.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
-    let count = fewest.unwrap_or(0);
     order
         .into_iter()
-        .take(count)
+        .take(complete_layers(board, classes))
         .map(|(layer, _)| layer)
         .collect()
+}
+
+/// How many layers the suspect has tensors for. Vectors are asked only where no matrix is left: a copy may
+/// lack some in every layer (biases).
+fn complete_layers(board: &Board<'_>, classes: &[Class]) -> usize {
+    let of = |class: &Class| {
+        let most = by_layer(board, class).values().map(Vec::len).max()?;
+        Some(class.held.len() / most)
+    };
+    let is_of_matrices =
+        |class: &&Class| class.held.iter().any(|at| board.held[*at].shape.len() > 1);
+    let (matrices, vectors): (Vec<&Class>, Vec<&Class>) = classes.iter().partition(is_of_matrices);
+    let least = |classes: Vec<&Class>| classes.into_iter().filter_map(of).min();
+    least(matrices).or(least(vectors)).unwrap_or(0)
+}
+
+/// Targets of a class that are in a layer, by its number.
+fn by_layer(board: &Board<'_>, class: &Class) -> BTreeMap<u32, Vec<usize>> {
+    let mut in_layer: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for &target in &class.targets {
+        if let Some(layer) = board.targets[target].layer() {
+            in_layer.entry(layer).or_default().push(target);
+        }
+    }
+    in_layer
 }
 
 /// A name's beginning up to its first number, that number, and the rest.

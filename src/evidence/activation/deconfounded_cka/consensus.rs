@@ -1,5 +1,6 @@
 //! What independent models agree on, of models at hand and of shipped Gram matrices.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::super::blocks::Map;
@@ -15,6 +16,10 @@ use crate::stat::cka::CentredGram;
 
 /// Fewest models that make a consensus.
 pub(super) const LEAST: usize = 3;
+
+/// What the CKA of a model with itself can lack of 1 where one of its Gram matrices was kept in F16 and its weights
+/// in another number type. A fine-tuned copy lacks more in its last blocks.
+const ROUNDING: f64 = 1e-4;
 
 /// Places of the two models.
 pub(super) const REFERENCE: usize = 0;
@@ -93,7 +98,8 @@ pub(super) struct Left {
 }
 
 impl<'a> Consensus<'a> {
-    /// Models that did not read all prompts of the pair are left out.
+    /// Models that did not read all prompts of the pair are left out, and shipped ones of a run of which a model is
+    /// at hand, however its file is called.
     pub fn new<T: Named>(
         sides: &Sides<'a, T>,
         of: &dyn Fn(T) -> Option<&'a Activations>,
@@ -122,10 +128,18 @@ impl<'a> Consensus<'a> {
         };
         if independent.iter().filter(alike).count() <= LEAST && reference.one_row_each {
             let items = reference.read();
-            for shipped in references {
-                let Some(blocks) = shipped.on(&items) else {
+            let read = references.iter();
+            let read = read.filter_map(|one| Some((one, one.on(&items)?)));
+            let read: Vec<(&ReferenceGrams, Grams)> = read.collect();
+            let at_hand: BTreeSet<&str> = read
+                .iter()
+                .filter(|(_, blocks)| known.iter().any(|one| one.is(blocks)))
+                .map(|(one, _)| one.run.as_str())
+                .collect();
+            for (shipped, blocks) in read {
+                if at_hand.contains(shipped.run.as_str()) {
                     continue;
-                };
+                }
                 independent.push(known.len());
                 known.push(Known {
                     label: shipped.label.clone(),
@@ -226,6 +240,15 @@ impl<'a> Known<'a> {
             of: Some(stream.of),
             blocks: grams(stream, View::AsRecorded),
         }
+    }
+
+    /// Whether `shipped` are blocks of this very model, out of whatever file it was read.
+    fn is(&self, shipped: &[Option<CentredGram>]) -> bool {
+        let same = |one: &CentredGram| {
+            let mut here = self.blocks.iter().flatten();
+            here.any(|gram| gram.cka(one).is_some_and(|cka| cka > 1.0 - ROUNDING))
+        };
+        shipped.iter().any(Option::is_some) && shipped.iter().flatten().all(same)
     }
 }
 
