@@ -158,7 +158,7 @@ fn a_suspect_without_names_is_run_as_each_reference_lets_it_be_read() {
     let ids = ["activation.unit_signs", "activation.attention_difference"];
     let methods = Work::methods(&ids.map(str::to_owned)).unwrap();
     let asked = Tier {
-        suites: [("next-token".to_owned(), 12)].into(),
+        suites: [("next-token".to_owned(), 24)].into(),
         ..Tier::default()
     };
     let work = Work {
