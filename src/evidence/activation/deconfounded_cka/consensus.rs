@@ -18,7 +18,7 @@ use crate::stat::cka::CentredGram;
 pub(super) const LEAST: usize = 3;
 
 /// What the CKA of a model with itself can lack of 1 where one of its Gram matrices was kept in F16 and its weights
-/// in another number type. A fine-tuned copy lacks more in its last blocks.
+/// in another number type.
 const ROUNDING: f64 = 1e-4;
 
 /// Places of the two models.
