@@ -26,6 +26,14 @@ fn anonymous(member: &str, out: &Path) -> BTreeMap<String, String> {
     serde_json::from_value(report["names"].clone()).unwrap()
 }
 
+/// Each tensor that was assigned has the role that it was made with.
+fn all_in_place(map: &Value, names: &BTreeMap<String, String>) {
+    for pair in map["pairs"].as_array().unwrap() {
+        let role = pair["roles"][0].as_str().unwrap();
+        assert_eq!(pair["tensor"], names[role].as_str(), "{pair}");
+    }
+}
+
 #[test]
 fn a_renamed_copy_is_mapped_written_and_says_the_same() {
     let place = TempDir::new().unwrap();
@@ -85,10 +93,7 @@ fn a_child_is_mapped_and_a_stranger_completely_without_support() {
         "--json",
     ]);
     assert_eq!(map["clarity"], "clear");
-    for pair in map["pairs"].as_array().unwrap() {
-        let role = pair["roles"][0].as_str().unwrap();
-        assert_eq!(pair["tensor"], names[role].as_str(), "{pair}");
-    }
+    all_in_place(&map, &names);
     let map = json(&[
         "map",
         child.to_str().unwrap(),
@@ -111,10 +116,7 @@ fn a_child_that_lost_its_biases_keeps_all_its_layers() {
     assert_eq!(map["clarity"], "clear");
     let pairs = map["pairs"].as_array().unwrap();
     assert_eq!(pairs.len(), names.len());
-    for pair in pairs {
-        let role = pair["roles"][0].as_str().unwrap();
-        assert_eq!(pair["tensor"], names[role].as_str(), "{pair}");
-    }
+    all_in_place(&map, &names);
     let lacking = map["only_reference"].as_array().unwrap();
     let bias = |name: &Value| name.as_str().unwrap().ends_with("_proj.bias");
     assert_eq!((lacking.len(), lacking.iter().all(bias)), (18, true));
@@ -178,8 +180,5 @@ fn wider_mlps_find_their_roles() {
     ]);
     let pairs = map["pairs"].as_array().unwrap();
     assert_eq!(pairs.len(), names.len());
-    for pair in pairs {
-        let role = pair["roles"][0].as_str().unwrap();
-        assert_eq!(pair["tensor"], names[role].as_str(), "{pair}");
-    }
+    all_in_place(&map, &names);
 }
