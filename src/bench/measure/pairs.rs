@@ -40,10 +40,14 @@ impl Run<'_> {
                 let task = &self.plan.tasks[at];
                 let suspect = suspect
                     .clone()
-                    .map(|own| readings.of(task.reference).unwrap_or(own));
+                    .map(|own| readings.suspect(task.reference).unwrap_or(own));
                 let suspect = self.unless_mixed(task.reference, stranger, &suspect);
                 let scores: Vec<Score> = match &suspect {
-                    Ok(suspect) => self.assessed(task, suspect),
+                    Ok(suspect) => {
+                        let own = &self.dossiers[task.reference];
+                        let reference = readings.reference(task.reference).unwrap_or(own);
+                        self.assessed(task, reference, suspect)
+                    }
                     Err(reason) => {
                         let absent =
                             |card| Score::absent(card, Status::NoSuchSuspect, reason.clone());
@@ -59,8 +63,7 @@ impl Run<'_> {
     }
 
     /// Every method on a pair.
-    fn assessed(&self, task: &Task, suspect: &Dossier) -> Vec<Score> {
-        let reference = &self.dossiers[task.reference];
+    fn assessed(&self, task: &Task, reference: &Dossier, suspect: &Dossier) -> Vec<Score> {
         let pair = self.pair(reference.subject(), suspect.subject());
         let panel: Vec<Subject<'_>> = self
             .plan

@@ -185,3 +185,32 @@ fn a_suspect_without_names_is_run_as_each_reference_lets_it_be_read() {
         "{strangers:?}"
     );
 }
+
+#[test]
+fn a_reference_without_names_is_read_as_its_suspect_lets_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let settings = Settings::load(root).unwrap();
+    let mut plan = Plan::new(root, &settings, &settings.tiers["sight"], &[]).unwrap();
+    let member = |place: usize| plan.members[place].name.clone();
+    let names: Vec<String> = (0..plan.members.len()).map(member).collect();
+    let renamed = |task: &Task| names[task.reference] == "script-suspect";
+    plan.tasks.retain(renamed);
+    let folder = tempfile::tempdir().unwrap();
+    let methods = Work::methods(&["activation.vision_patches".to_owned()]).unwrap();
+    let work = Work {
+        methods,
+        ..work(root, folder.path(), 2)
+    };
+    let bench = measure(&plan, &work).unwrap();
+    let (kin, strangers): (Vec<_>, Vec<_>) = bench
+        .measured
+        .iter()
+        .map(|one| (&*one.task.relation, one.scores[0].statistic))
+        .partition(|(relation, _)| *relation != "independent");
+    assert!(!kin.is_empty() && !strangers.is_empty());
+    assert!(kin.iter().all(|(_, found)| found.unwrap() > 0.9), "{kin:?}");
+    assert!(
+        strangers.iter().all(|(_, found)| found.unwrap() < 0.1),
+        "{strangers:?}"
+    );
+}
